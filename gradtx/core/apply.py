@@ -1,0 +1,116 @@
+"""From updates to new parameters."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.trees import absent, check_match, leaves_of, paths_of
+from gradtx.core.types import Params, Updates
+
+
+@jax.jit
+def _add(p: Any, u: Any) -> Any:
+    return (p + u).astype(p.dtype)
+
+
+def apply_updates(params: Params, updates: Updates) -> Params:
+    """Add the updates to the parameters.
+
+    The sum is taken in the wider of the two dtypes and rounded to the parameter's.
+
+    Args:
+      params: a tree of arrays.
+      updates: a tree with the same structure and shapes; where it holds `None` the
+        parameter stays as it is.
+
+    Returns:
+      The new parameters, in the dtypes of the old.
+
+    Raises:
+      ValueError: structure or shape of a leaf differ; it is named.
+      TypeError: a leaf of integers has an update.
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> gradtx.apply_updates({"w": jnp.ones(2)}, {"w": jnp.array([0.5, -1.0])})
+      {'w': Array([1.5, 0. ], dtype=float32)}
+    """
+    check_match("updates", updates, "params", params)
+    leaves, treedef = leaves_of(params)
+    for i, u in enumerate(leaves_of(updates)[0]):
+        if absent(u):
+            continue
+        p = jnp.asarray(leaves[i])
+        if not jnp.issubdtype(p.dtype, jnp.inexact):
+            raise TypeError(
+                f"params{paths_of(params)[i][0]} is {p.dtype}: an update would be "
+                f"rounded off. Give None as its update."
+            )
+        leaves[i] = _add(p, jnp.asarray(u))
+    return treedef.unflatten(leaves)
+
+
+def incremental_update(
+    new_tensors: Params, old_tensors: Params, step_size: float | jax.Array
+) -> Params:
+    """Move a part of the way from old to new (Polyak averaging, target networks).
+
+        old + step_size * (new - old)
+
+    Args:
+      new_tensors, old_tensors: trees with the same structure and shapes.
+      step_size: the part of the way, in [0, 1].
+
+    Returns:
+      The average, in the dtypes of the old.
+
+    Raises:
+      ValueError: structure or shape of a leaf differ; it is named.
+
+    Example:
+      >>> import gradtx
+      >>> float(gradtx.incremental_update(2.0, 1.0, step_size=0.25))
+      1.25
+    """
+    check_match("new_tensors", new_tensors, "old_tensors", old_tensors)
+
+    def mix(new: Any, old: Any) -> Any:
+        if new is None:
+            return old
+        mixed = step_size * new + (1 - step_size) * old
+        return jnp.asarray(mixed, jnp.result_type(old))
+
+    return jax.tree.map(mix, new_tensors, old_tensors, is_leaf=lambda x: x is None)
+
+
+def periodic_update(
+    new_tensors: Params, old_tensors: Params, steps: Any, update_period: int
+) -> Params:
+    """Take the new tensors every `update_period` steps, else keep the old.
+
+    Args:
+      new_tensors, old_tensors: trees with the same structure and shapes.
+      steps: the count of steps; the new are taken when it is divisible.
+      update_period: at least 1.
+
+    Returns:
+      One of the two trees, in the dtypes of the old.
+
+    Raises:
+      ValueError: structure or shape of a leaf differ; it is named.
+
+    Example:
+      >>> import gradtx
+      >>> float(gradtx.periodic_update(2.0, 1.0, steps=6, update_period=3))
+      2.0
+    """
+    check_match("new_tensors", new_tensors, "old_tensors", old_tensors)
+    take = jnp.asarray(steps) % update_period == 0
+
+    def pick(new: Any, old: Any) -> Any:
+        if new is None:
+            return old
+        return jnp.where(take, new, old).astype(jnp.result_type(old))
+
+    return jax.tree.map(pick, new_tensors, old_tensors, is_leaf=lambda x: x is None)

@@ -1,0 +1,172 @@
+"""Calls remembered: what was built prints, compares and pickles as its call."""
+
+import inspect
+import pickle
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+
+class _Same:
+    """Compares by identity; holds the object, so that its id is not used again."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+def _key(value: Any) -> Any:
+    """A hashable that is equal for arguments that mean the same."""
+    if isinstance(value, Remembered) and value.call is not None:
+        return value.call.key
+    if isinstance(value, float):
+        return float, float(value).hex()
+    if isinstance(value, dict):
+        return dict, frozenset((k, _key(v)) for k, v in value.items())
+    if isinstance(value, tuple | list):
+        return type(value), tuple(map(_key, value))
+    if isinstance(value, np.ndarray | jax.Array) or (
+        callable(value) and not isinstance(value, type)
+    ):
+        return _Same(value)
+    try:
+        hash(value)
+    except TypeError:
+        return _Same(value)
+    return type(value), value
+
+
+def show(value: Any) -> str:
+    """An argument as it may have been written."""
+    if isinstance(value, Remembered):
+        return repr(value)
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k!r}: {show(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(show, value)) + "]"
+    if type(value) is tuple:
+        inside = ", ".join(map(show, value))
+        return f"({inside},)" if len(value) == 1 else f"({inside})"
+    if isinstance(value, np.ndarray | jax.Array):
+        return f"Array{list(value.shape)}" if value.ndim else f"Array({value.dtype})"
+    return getattr(value, "__name__", None) or repr(value)
+
+
+class Call:
+    """A call of a factory with its arguments.
+
+    Args:
+      factory: what was called; found again by its module and name when unpickled.
+      args, kwargs: what it was given, as written.
+    """
+
+    def __init__(self, factory: Callable[..., Any], args: tuple, kwargs: dict):
+        self.factory = factory
+        self.args = args
+        self.kwargs = kwargs
+        self._key: Any = None
+
+    @property
+    def name(self) -> str:
+        return show(self.factory)
+
+    @property
+    def bound(self) -> inspect.BoundArguments:
+        """Every argument by its name, defaults filled in."""
+        bound = inspect.signature(self.factory).bind(*self.args, **self.kwargs)
+        bound.apply_defaults()
+        return bound
+
+    @property
+    def key(self) -> Any:
+        """Equal for calls that build the same: by value, however it was written."""
+        if self._key is None:
+            bound = self.bound
+            factory = self.factory
+            self._key = (
+                factory if inspect.isfunction(factory) else _key(factory),
+                _key(bound.args),
+                _key(bound.kwargs),
+            )
+        return self._key
+
+    def __repr__(self) -> str:
+        parts = [show(a) for a in self.args]
+        parts += [f"{k}={show(v)}" for k, v in self.kwargs.items()]
+        return f"{self.name}({', '.join(parts)})"
+
+
+def _find(fn: Any) -> Any:
+    found = sys.modules.get(getattr(fn, "__module__", "") or "")
+    for part in getattr(fn, "__qualname__", "<unknown>").split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _unpicklable(value: Any) -> Any:
+    """The first function inside the argument that pickle cannot find by name."""
+    if inspect.isfunction(value):
+        return None if _find(value) is value else value
+    if isinstance(value, dict):
+        value = tuple(value.values())
+    if type(value) in (tuple, list):
+        return next((f for f in map(_unpicklable, value) if f is not None), None)
+    return None
+
+
+def _again(factory: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
+    return factory(*args, **kwargs)
+
+
+class Remembered:
+    """Base of what is known by the call that made it.
+
+    Without a call (a pair put together by hand) an object is known by its parts.
+    """
+
+    call: Call | None = None
+
+    def __repr__(self) -> str:
+        return super().__repr__() if self.call is None else repr(self.call)
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if self.call is None or not isinstance(other, Remembered):
+            return super().__eq__(other)
+        return other.call is not None and self.call.key == other.call.key
+
+    def __ne__(self, other: object) -> bool:  # a tuple has its own
+        return not self == other
+
+    def __hash__(self) -> int:
+        return super().__hash__() if self.call is None else hash(self.call.key)
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo: dict):
+        return self
+
+    def __reduce__(self) -> Any:
+        call = self.call
+        if call is None:
+            return super().__reduce__()
+        for name, value in (("", call.factory), *call.bound.arguments.items()):
+            local = _unpicklable(value)
+            if local is not None:
+                what = f"argument {name!r} holds" if name else "its factory is"
+                raise pickle.PicklingError(
+                    f"{call} does not pickle: {what} {local.__qualname__!r}, which "
+                    f"cannot be imported. Define it with def at the top of a module, "
+                    f"or use one of gradtx.schedules."
+                )
+        return _again, (call.factory, call.args, call.kwargs)

@@ -1,0 +1,75 @@
+"""Checks of arguments and trees: an error names what was given, where, what to do."""
+
+from collections.abc import Callable
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+
+def _bounded(name: str, value: Any, holds: Callable[[Any], bool], interval: str):
+    """Raise unless a Python or NumPy number lies in the interval; arrays pass."""
+    if isinstance(value, Real | np.generic):  # arrays and tracers pass
+        if not holds(value):
+            raise ValueError(f"{name} must be {interval}, got {value}.")
+    elif value is None or isinstance(value, str | bytes | list | tuple | dict):
+        raise TypeError(f"{name} must be a number, {interval}, got {value!r}.")
+    elif callable(value):
+        raise TypeError(
+            f"{name} must be a number, {interval}, got the function {value!r}. "
+            f"To schedule it, use inject_hyperparams."
+        )
+
+
+def decay(name: str, value: Any) -> None:
+    """A decay rate of a moving average."""
+    _bounded(name, value, lambda x: 0 <= x < 1, "in [0, 1)")
+
+
+def fraction(name: str, value: Any) -> None:
+    """A fraction, ends included."""
+    _bounded(name, value, lambda x: 0 <= x <= 1, "in [0, 1]")
+
+
+def positive(name: str, value: Any) -> None:
+    """A finite number above 0."""
+    _bounded(name, value, lambda x: 0 < x < np.inf, "above 0 and finite")
+
+
+def nonnegative(name: str, value: Any) -> None:
+    """A finite number, at least 0."""
+    _bounded(name, value, lambda x: 0 <= x < np.inf, "at least 0 and finite")
+
+
+def finite(name: str, value: Any) -> None:
+    """A finite number of any sign."""
+    _bounded(name, value, lambda x: -np.inf < x < np.inf, "finite")
+
+
+def at_least(name: str, value: Any, minimum: float) -> None:
+    """A finite number with a given minimum."""
+    _bounded(
+        name, value, lambda x: minimum <= x < np.inf, f"at least {minimum} and finite"
+    )
+
+
+def count(name: str, value: Any, minimum: int = 0) -> None:
+    """A whole number of steps with a given minimum."""
+    _bounded(
+        name,
+        value,
+        lambda x: x >= minimum and x == int(x) if np.isfinite(x) else False,
+        f"a whole number, at least {minimum}",
+    )
+
+
+def choice(name: str, value: Any, options: tuple[Any, ...]) -> None:
+    """One of the given options."""
+    if value not in options:
+        raise ValueError(f"{name} must be one of {options}, got {value!r}.")
+
+
+def learning_rate(value: Any, name: str = "learning_rate") -> None:
+    """A finite number of any sign, or a schedule."""
+    if not callable(value):
+        finite(name, value)

@@ -1,0 +1,228 @@
+"""Transformations out of transformations: one after another, or side by side."""
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, NamedTuple
+
+from gradtx.core.apply import apply_updates
+from gradtx.core.masking import hide, reveal, spread
+from gradtx.core.transformation import transformation, with_extra_args_support
+from gradtx.core.trees import failure, leaves_of, paths_of
+
+
+@transformation
+def chain(*transforms: Any):
+    """Apply transformations one after another: the first sees the gradients.
+
+        u_0 = g,   u_i = T_i(u_{i-1}),   the result is u_n
+
+    An empty chain is the identity. `step` is handed down to the last member.
+
+    Args:
+      *transforms: transformations; pairs `init, update` from elsewhere (Optax) too.
+
+    Returns:
+      A transformation whose state is the tuple of the members' states.
+
+    Raises:
+      TypeError: if an argument is not a transformation; it is named by its place.
+
+    Example:
+      >>> import gradtx
+      >>> gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.sgd(0.1))
+      chain(clip_by_global_norm(1.0), sgd(0.1))
+    """
+    members = [_member(f"chain: argument {i}", tx) for i, tx in enumerate(transforms)]
+
+    def init(params):
+        return tuple(tx.init(params) for tx in members)
+
+    def update(updates, state, params=None, **extra):
+        check_states(state, len(members))
+        return run(members, updates, state, params, extra)
+
+    def step(updates, state, params, **extra):
+        check_states(state, len(members))
+        return run_step(members, updates, state, params, extra)
+
+    return init, update, step
+
+
+@transformation
+def named_chain(*transforms: tuple[str, Any]):
+    """Apply transformations one after another, with their states by name.
+
+    Args:
+      *transforms: pairs `(name, transformation)`; the names differ.
+
+    Returns:
+      A transformation whose state is a dict from name to state.
+
+    Raises:
+      TypeError: if an argument is not such a pair.
+      ValueError: if a name comes twice.
+
+    Example:
+      >>> import gradtx
+      >>> tx = gradtx.named_chain(("clip", gradtx.clip(1.0)), ("opt", gradtx.sgd(0.1)))
+      >>> sorted(tx.init(1.0))
+      ['clip', 'opt']
+    """
+    names: list[str] = []
+    members = []
+    for i, pair in enumerate(transforms):
+        if not (
+            isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)
+        ):
+            raise TypeError(
+                f"named_chain: argument {i} must be (name, transformation), got {pair!r}."
+            )
+        if pair[0] in names:
+            raise ValueError(f"named_chain: the name {pair[0]!r} comes twice.")
+        names.append(pair[0])
+        members.append(_member(f"named_chain: {pair[0]!r}", pair[1]))
+
+    def init(params):
+        return {n: tx.init(params) for n, tx in zip(names, members, strict=True)}
+
+    def listed(state):
+        if not isinstance(state, dict) or set(state) != set(names):
+            raise failure(f"the state must be a dict with the keys {names}.", TypeError)
+        return [state[name] for name in names]
+
+    def update(updates, state, params=None, **extra):
+        updates, states = run(members, updates, listed(state), params, extra)
+        return updates, dict(zip(names, states, strict=True))
+
+    def step(updates, state, params, **extra):
+        params, states = run_step(members, updates, listed(state), params, extra)
+        return params, dict(zip(names, states, strict=True))
+
+    return init, update, step
+
+
+def run(members, updates, states, params, extra):
+    """Update through members in turn; the states come back as a tuple."""
+    new = []
+    for tx, state in zip(members, states, strict=True):
+        updates, state = tx.update(updates, state, params, **extra)
+        new.append(state)
+    return updates, tuple(new)
+
+
+def run_step(members, updates, states, params, extra):
+    """The same, with the application left to the last member."""
+    if not members:
+        return apply_updates(params, updates), ()
+    *firsts, last = members
+    updates, new = run(firsts, updates, states[:-1], params, extra)
+    params, state = last.step(updates, states[-1], params, **extra)
+    return params, (*new, state)
+
+
+def check_states(state: Any, n: int) -> None:
+    """Raise unless there is a state for each member."""
+    if not isinstance(state, tuple | list) or len(state) != n:
+        found = f"{len(state)}" if isinstance(state, tuple | list) else f"{state!r:.60}"
+        raise failure(
+            f"the state must be a tuple of {n} states, one a member, got {found}. "
+            f"Call update(updates, state, params) with the state that init made.",
+            TypeError,
+        )
+
+
+class MaskedState(NamedTuple):
+    """The state of a transformation that sees a part of the leaves."""
+
+    inner_state: Any  # made from parameters with MaskedNode() at the others
+
+
+class PartitionState(NamedTuple):
+    """The states of `partition`."""
+
+    inner_states: Any  # dict from label to MaskedState
+
+
+@transformation
+def partition(
+    transforms: Mapping[Hashable, Any], param_labels: Any | Callable[[Any], Any]
+):
+    """Give each group of leaves its own transformation.
+
+    Args:
+      transforms: from label to transformation.
+      param_labels: a tree of labels like the parameters (or a prefix of it: a label
+        stands for all leaves below), or a function from the parameters to one.
+
+    Returns:
+      A transformation with the state `PartitionState`. Leaves that a member does not
+      own are not in its state.
+
+    Raises:
+      ValueError: a label without a transformation, or labels that do not fit.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, gradtx
+      >>> def by_rank(params):
+      ...     return jax.tree.map(lambda p: "matrix" if p.ndim > 1 else "vector", params)
+      >>> members = {"matrix": gradtx.adamw(1e-3), "vector": gradtx.sgd(0.1)}
+      >>> tx = gradtx.partition(members, by_rank)
+      >>> params = {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}
+      >>> sorted(tx.init(params).inner_states)
+      ['matrix', 'vector']
+    """
+    members = {
+        label: _member(f"partition: transforms[{label!r}]", tx)
+        for label, tx in transforms.items()
+    }
+
+    def masks(tree):
+        labels = param_labels(tree) if callable(param_labels) else param_labels
+        labels = spread("param_labels", labels, tree)
+        for (path, leaf), (_, label) in zip(
+            paths_of(tree), paths_of(labels), strict=True
+        ):
+            if leaf is not None and label not in members:
+                raise failure(
+                    f"param_labels{path} is {label!r}; transforms has {list(members)}."
+                )
+        found, treedef = leaves_of(labels)
+        return {m: treedef.unflatten([x == m for x in found]) for m in members}
+
+    def init(params):
+        inner = {
+            label: MaskedState(members[label].init(hide(params, mask)))
+            for label, mask in masks(params).items()
+        }
+        return PartitionState(inner)
+
+    def each(call, updates, state, params, extra, result):
+        inner = {}
+        # Labels read shapes, say: the parameters' where they are there.
+        for label, mask in masks(updates if params is None else params).items():
+            part, inner_state = call(members[label])(
+                hide(updates, mask),
+                state.inner_states[label].inner_state,
+                None if params is None else hide(params, mask),
+                **extra,
+            )
+            result = reveal(part, result, mask)
+            inner[label] = MaskedState(inner_state)
+        return result, PartitionState(inner)
+
+    def update(updates, state, params=None, **extra):
+        return each(lambda tx: tx.update, updates, state, params, extra, updates)
+
+    def step(updates, state, params, **extra):
+        return each(lambda tx: tx.step, updates, state, params, extra, params)
+
+    return init, update, step
+
+
+def _member(place: str, tx: Any):
+    try:
+        return with_extra_args_support(tx)
+    except TypeError as error:
+        raise TypeError(f"{place}: {error}") from None
+
+
+multi_transform = partition

@@ -1,0 +1,68 @@
+"""Masks: which leaves of a tree a transformation sees."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from gradtx.core.trees import failure, is_none, leaves_of, paths_of
+from gradtx.core.types import MaskedNode
+
+Mask = Any  # a tree of bools, or of prefixes of the parameters' tree
+MaskOrFn = Mask | Callable[[Any], Mask]
+
+
+def spread(name: str, prefix: Any, tree: Any) -> Any:
+    """A tree like `tree` from a prefix of it: each value stands for all leaves below.
+
+    Raises:
+      ValueError: if it does not fit; the path is named.
+    """
+    leaves: list[Any] = []
+
+    def cover(value: Any, subtree: Any) -> None:
+        leaves.extend([value] * len(leaves_of(subtree)[0]))
+
+    try:
+        jax.tree.map(cover, prefix, tree, is_leaf=is_none)
+    except (ValueError, TypeError, KeyError):
+        raise failure(
+            f"{name} does not fit the tree it is for: it has "
+            f"{_paths(prefix)}; the tree has {_paths(tree)}. Each of its values must "
+            f"stand at a leaf of the tree or at a node above."
+        ) from None
+    return leaves_of(tree)[1].unflatten(leaves)
+
+
+def _paths(tree: Any) -> str:
+    names = [path or "(one leaf)" for path, _ in paths_of(tree)]
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") or "no leaves"
+
+
+def resolve_mask(mask: MaskOrFn, tree: Any, name: str = "mask") -> Any:
+    """A tree of bools like `tree`, from a mask, a prefix of one, or a function to one.
+
+    Raises:
+      ValueError: if it does not fit the tree.
+      TypeError: if it holds anything but bools (an array could differ inside `jit`).
+    """
+    given = mask(tree) if callable(mask) else mask
+    for path, value in paths_of(given):
+        if not isinstance(value, bool | np.bool_):
+            raise failure(f"{name}{path} must be a bool, got {value!r}.", TypeError)
+    return spread(name, given, tree)
+
+
+def hide(tree: Any, mask: Any) -> Any:
+    """Put `MaskedNode()` wherever the mask (a full tree of bools) says False."""
+    return jax.tree.map(
+        lambda keep, x: x if keep else MaskedNode(), mask, tree, is_leaf=is_none
+    )
+
+
+def reveal(inside: Any, outside: Any, mask: Any) -> Any:
+    """Take leaves from `inside` where the mask is True, else from `outside`."""
+    return jax.tree.map(
+        lambda keep, x, y: x if keep else y, mask, inside, outside, is_leaf=is_none
+    )

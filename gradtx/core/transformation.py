@@ -1,0 +1,147 @@
+"""Factories of transformations, decorated so that a pair knows what it is."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+from gradtx.core import trees
+from gradtx.core.call import Call
+from gradtx.core.types import GradientTransformation, GradientTransformationExtraArgs
+
+P = ParamSpec("P")
+
+
+def transformation(
+    factory: Callable[P, tuple[Any, ...]],
+) -> Callable[P, GradientTransformationExtraArgs]:
+    """Decorate a factory that returns `init, update`, or `init, update, step`.
+
+    What it builds remembers the call: it prints and compares by value, pickles, and
+    is a static argument of `jit`. Its `update` and `step` pass unknown keyword
+    arguments by, and check on entry that updates and parameters have the same
+    structure and shapes. The factory must depend on its arguments only.
+
+    Args:
+      factory: called with hyperparameters; returns two or three functions, or
+        another transformation (then it is an alias, which `describe` expands).
+
+    Example:
+      >>> import jax, gradtx
+      >>> @gradtx.transformation
+      ... def double():
+      ...     def init(params):
+      ...         return gradtx.EmptyState()
+      ...     def update(updates, state, params=None):
+      ...         return jax.tree.map(lambda g: 2 * g, updates), state
+      ...     return init, update
+      >>> double()
+      double()
+    """
+
+    @functools.wraps(factory)
+    def build(*args: P.args, **kwargs: P.kwargs) -> GradientTransformationExtraArgs:
+        return remember(factory(*args, **kwargs), Call(build, args, kwargs))
+
+    build.__dict__["is_transformation"] = True
+    return build
+
+
+def remember(made: tuple[Any, ...], call: Call) -> GradientTransformationExtraArgs:
+    """Attach a call to what it made."""
+    made_of = None
+    if isinstance(made, GradientTransformation):  # an alias, under its own name
+        init, update, step = made.init, made.update, made._step
+        made_of = made if made.call is not None else None
+    else:
+        init, update, *rest = made
+        update = takes_extra(update)
+        step = takes_extra(rest[0]) if rest else None
+    tx = GradientTransformationExtraArgs(
+        _guard_init(call, unguarded(init)), _guard_update(call, unguarded(update))
+    )
+    tx.call = call
+    tx.made_of = made_of
+    tx._step = None if step is None else _guard_update(call, unguarded(step))
+    return tx
+
+
+def unguarded(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """What a guard guards: an alias guards what its expansion would."""
+    return getattr(fn, "unguarded", fn)
+
+
+def _guard_init(call: Call, init: Callable[..., Any]) -> Callable[..., Any]:
+    name = call.name
+
+    def guarded(params: Any) -> Any:
+        token = trees.callers.set((*trees.callers.get(), name))
+        try:
+            return init(params)
+        finally:
+            trees.callers.reset(token)
+
+    guarded.__dict__["unguarded"] = init
+    return guarded
+
+
+def _guard_update(call: Call, update: Callable[..., Any]) -> Callable[..., Any]:
+    name = call.name
+
+    def guarded(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
+        outer = trees.callers.get()
+        token = trees.callers.set((*outer, name))
+        try:
+            # Only the outermost looks: what it hands inside fits by construction.
+            if params is not None and not outer:
+                trees.check_match("updates", updates, "params", params)
+            return update(updates, state, params, **extra)
+        finally:
+            trees.callers.reset(token)
+
+    guarded.__dict__["unguarded"] = update
+    return guarded
+
+
+def takes_extra(update: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, taking any keyword and passing on those it knows."""
+    parameters = inspect.signature(update).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return update
+    known = {p.name for p in parameters if p.kind is not p.POSITIONAL_ONLY}
+
+    def adapted(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
+        extra = {k: v for k, v in extra.items() if k in known}
+        return update(updates, state, params, **extra)
+
+    return adapted
+
+
+def with_extra_args_support(tx: Any) -> GradientTransformationExtraArgs:
+    """Make the pair's `update` take any extra keyword arguments.
+
+    Args:
+      tx: a transformation, or any pair `init, update` (one from Optax too).
+
+    Returns:
+      `tx` itself where it does already.
+
+    Raises:
+      TypeError: if it is not a pair of functions.
+    """
+    if isinstance(tx, GradientTransformationExtraArgs):
+        return tx
+    if isinstance(tx, type) or not (
+        isinstance(tx, tuple) and len(tx) == 2 and callable(tx[0]) and callable(tx[1])
+    ):
+        init, update = getattr(tx, "init", None), getattr(tx, "update", None)
+        if isinstance(tx, type) or not (callable(init) and callable(update)):
+            raise trees.failure(
+                f"expected a gradient transformation (init, update), got {tx!r}.",
+                TypeError,
+            )
+    else:
+        init, update = tx
+    made = GradientTransformationExtraArgs(init, takes_extra(update))
+    made._step = getattr(tx, "_step", None)
+    return made

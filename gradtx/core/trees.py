@@ -1,0 +1,131 @@
+"""Trees of arrays: leaves by name, and errors that name the leaf that is wrong."""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+# The transformations at work, the outermost first: errors begin with their names.
+callers: ContextVar[tuple[str, ...]] = ContextVar("gradtx_callers", default=())
+
+
+def is_none(x: Any) -> bool:
+    return x is None
+
+
+def absent(leaf: Any) -> bool:
+    """No gradient here: `None`, or the float0 that `jax.grad` gives for integers."""
+    return leaf is None or getattr(leaf, "dtype", None) == jax.dtypes.float0
+
+
+def leaves_of(tree: Any) -> tuple[list[Any], Any]:
+    """The leaves, `None` among them, and the structure."""
+    return jax.tree.flatten(tree, is_leaf=is_none)
+
+
+def paths_of(tree: Any) -> list[tuple[str, Any]]:
+    """The leaves, `None` among them, each with its path as one would write it."""
+    leaves = jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_none)[0]
+    return [(jax.tree_util.keystr(path), leaf) for path, leaf in leaves]
+
+
+def failure(text: str, kind: type[Exception] = ValueError) -> Exception:
+    """An error that begins with the names of the transformations at work."""
+    names = " > ".join(callers.get())
+    return kind(f"{names}: {text}" if names else text)
+
+
+def leaves_like(treedef: Any, tree: Any, name: str, like: Any) -> list[Any]:
+    """The subtrees of `tree` at the leaves of `like` (the updates, with `treedef`)."""
+    try:
+        return treedef.flatten_up_to(tree)
+    except (ValueError, TypeError, KeyError):
+        raise failure(_first_difference("updates", like, name, tree)) from None
+
+
+def _first_difference(name: str, tree: Any, other_name: str, other: Any) -> str:
+    here = [path for path, _ in paths_of(tree)]
+    there = [path for path, _ in paths_of(other)]
+    for path in here:
+        if path not in there:
+            return f"{name}{path} has no counterpart in {other_name}: {_outline(there)}"
+    for path in there:
+        if path not in here:
+            return f"{other_name}{path} has no counterpart in {name}: {_outline(here)}"
+    return (
+        f"{name} and {other_name} are trees of different types: "
+        f"{jax.tree.structure(tree)} and {jax.tree.structure(other)}."
+    )
+
+
+def _outline(paths: list[str]) -> str:
+    shown = ", ".join(path or "(one leaf)" for path in paths[:5]) or "no leaves"
+    return f"it has {shown}{', ...' if len(paths) > 5 else ''}."
+
+
+def check_match(name: str, tree: Any, other_name: str, other: Any) -> None:
+    """Raise unless both trees have the same structure, shapes and kinds of numbers.
+
+    `None` in the first (no update for this leaf) goes with anything.
+    """
+    leaves, treedef = leaves_of(tree)
+    others, other_def = leaves_of(other)
+    if treedef != other_def:
+        raise failure(_first_difference(name, tree, other_name, other))
+    for i, (a, b) in enumerate(zip(leaves, others, strict=True)):
+        if absent(a):
+            continue
+        problem = _leaf_problem(name, a, other_name, b)
+        if problem:
+            path = paths_of(tree)[i][0]
+            raise failure(problem.format(path=path))
+
+
+def _leaf_problem(name: str, a: Any, other_name: str, b: Any) -> str | None:
+    if b is None:
+        return f"{name}{{path}} is an array, {other_name}{{path}} is None."
+    if jnp.shape(a) != jnp.shape(b):
+        return (
+            f"{name}{{path}} has shape {jnp.shape(a)}, "
+            f"{other_name}{{path}} has {jnp.shape(b)}."
+        )
+    dtype, other_dtype = jnp.result_type(a), jnp.result_type(b)
+    if jnp.issubdtype(dtype, jnp.complexfloating) and not jnp.issubdtype(
+        other_dtype, jnp.complexfloating
+    ):
+        return (
+            f"{name}{{path}} is {dtype}, {other_name}{{path}} is {other_dtype}: the "
+            f"imaginary part would be lost."
+        )
+    return None
+
+
+def check_inexact(leaves: list[Any], tree: Any, name: str = "updates") -> None:
+    """Raise unless every leaf that is there is floating or complex."""
+    for i, leaf in enumerate(leaves):
+        if absent(leaf):
+            continue
+        try:
+            dtype = jnp.result_type(leaf)
+        except TypeError:
+            dtype = type(leaf).__name__
+        else:
+            if jnp.issubdtype(dtype, jnp.inexact):
+                continue
+        raise failure(
+            f"{name}{paths_of(tree)[i][0]} is {dtype}; it must be floating or complex. "
+            f"Give None for a leaf that is not trained, or mask it.",
+            TypeError,
+        )
+
+
+def map_present(fn: Callable[[Any], Any], tree: Any) -> Any:
+    """Map over the leaves that are there."""
+    return jax.tree.map(lambda x: x if absent(x) else fn(x), tree)
+
+
+def compute_dtype(dtype: Any) -> Any:
+    """The dtype to compute in: the given one, at least float32."""
+    return jnp.promote_types(dtype, jnp.float32)

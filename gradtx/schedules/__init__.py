@@ -1,0 +1,3 @@
+"""Schedules: functions of the step count."""
+
+from gradtx.schedules.base import schedule as schedule

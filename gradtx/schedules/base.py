@@ -1,0 +1,47 @@
+"""What a schedule is: a function of the step count that knows the call that made it."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
+import jax
+
+from gradtx.core.call import Call, Remembered
+from gradtx.core.numerics import as_float
+
+P = ParamSpec("P")
+
+
+class ScheduleFn(Remembered):
+    """A function from the step count (0 at the first step) to a float scalar."""
+
+    def __init__(self, fn: Callable[[Any], Any], call: Call):
+        self.fn = fn
+        self.call = call
+
+    def __call__(self, count: Any) -> jax.Array:
+        return as_float(self.fn(count))
+
+
+def schedule(factory: Callable[P, Callable[[Any], Any]]) -> Callable[P, ScheduleFn]:
+    """Decorate a factory of schedules, so that what it builds prints, compares, pickles.
+
+    Args:
+      factory: returns a function of the step count, an int or an integer scalar; its
+        value comes out as a scalar of float32 (float64 under x64).
+
+    Example:
+      >>> import gradtx
+      >>> @gradtx.schedules.schedule
+      ... def inverse_root(init_value):
+      ...     return lambda count: init_value / (1 + count) ** 0.5
+      >>> inverse_root(0.1), float(inverse_root(1.0)(3))
+      (inverse_root(0.1), 0.5)
+    """
+
+    @functools.wraps(factory)
+    def build(*args: P.args, **kwargs: P.kwargs) -> ScheduleFn:
+        return ScheduleFn(factory(*args, **kwargs), Call(build, args, kwargs))
+
+    build.__dict__["is_schedule"] = True
+    return build

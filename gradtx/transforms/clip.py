@@ -1,0 +1,166 @@
+"""Clipping: of entries, of leaves, of units, of the whole tree."""
+
+import jax.numpy as jnp
+
+from gradtx.core import check
+from gradtx.core.leafwise import leafwise, lift, stateless_init
+from gradtx.core.numerics import abs_sq
+from gradtx.core.transformation import transformation
+from gradtx.core.types import EmptyState, Scalar
+from gradtx.tree.norms import norm
+
+
+@transformation
+def clip(max_delta: Scalar):
+    """Limit every entry.
+
+        u = min(max(g, -max_delta), max_delta)
+
+    State: none.
+
+    Args:
+      max_delta: largest magnitude of an entry, above 0.
+
+    Raises:
+      ValueError: if max_delta is not above 0, or a leaf is complex (it has no order).
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> tx = gradtx.clip(1.0)
+      >>> tx.update(jnp.array([0.5, -3.0]), tx.init(None))[0]
+      Array([ 0.5, -1. ], dtype=float32)
+    """
+    check.positive("max_delta", max_delta)
+    return leafwise(EmptyState, lambda g: jnp.clip(g, -max_delta, max_delta))
+
+
+@transformation
+def clip_by_global_norm(max_norm: Scalar):
+    """Shrink the updates, all by the same factor, to a largest norm of the whole tree.
+
+        u = g min(1, max_norm / |g|),   |g|^2 = sum over leaves and entries
+
+    A NaN anywhere makes the norm and so every update NaN; see `zero_nans` and
+    `apply_if_finite`.
+
+    State: none.
+
+    Args:
+      max_norm: largest Euclidean norm, above 0.
+
+    Raises:
+      ValueError: if max_norm is not above 0.
+
+    Source: Pascanu, Mikolov & Bengio, On the difficulty of training recurrent neural
+    networks (2013), algorithm 1.
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> tx = gradtx.clip_by_global_norm(1.0)
+      >>> tx.update(jnp.array([3.0, 4.0]), tx.init(None))[0]
+      Array([0.6, 0.8], dtype=float32)
+    """
+    check.positive("max_norm", max_norm)
+    # One scalar times g, not g / norm * max_norm: XLA would store the quotient.
+    apply = lift(lambda g, factor: factor * g)
+
+    def update(updates, state, params=None):
+        size = norm(updates)
+        factor = jnp.where(size < max_norm, 1.0, max_norm / size)
+        return apply(updates, scalars=(factor,))[0], state
+
+    return stateless_init, update
+
+
+@transformation
+def clip_by_block_rms(threshold: Scalar):
+    """Shrink each leaf to a largest root mean square.
+
+        u = g / max(1, rms(g) / threshold),   rms(g)^2 = mean of |g|^2 over the leaf
+
+    State: none.
+
+    Args:
+      threshold: largest root mean square of a leaf, above 0.
+
+    Raises:
+      ValueError: if threshold is not above 0.
+
+    Source: Shazeer & Stern, Adafactor (2018), section 6, update clipping.
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> tx = gradtx.clip_by_block_rms(1.0)
+      >>> tx.update(jnp.array([2.0, -2.0]), tx.init(None))[0]
+      Array([ 1., -1.], dtype=float32)
+    """
+    check.positive("threshold", threshold)
+
+    def rule(g):
+        rms = jnp.sqrt(jnp.sum(abs_sq(g)) / max(g.size, 1))
+        return g * (1 / jnp.maximum(1.0, rms / threshold))
+
+    return leafwise(EmptyState, rule)
+
+
+@transformation
+def adaptive_grad_clip(
+    clipping: Scalar, eps: Scalar = 1e-3, axis: int | tuple[int, ...] | None = None
+):
+    """Shrink each unit's gradient to a fraction of the norm of the unit's weights.
+
+        u_i = g_i min(1, clipping max(|p_i|, eps) / |g_i|)   for each unit i
+
+    A unit is an output: a column of a matrix, a filter of a convolution kernel. The
+    norms go over all axes but the last, for vectors over the whole leaf.
+
+    State: none. `update` needs params.
+
+    Args:
+      clipping: largest ratio of the norms, above 0; the paper uses 0.01 for large
+        batches.
+      eps: least norm of weights that counts, above 0, so that a unit at zero can move.
+      axis: axes of one unit, for all leaves, in place of the rule above.
+
+    Raises:
+      ValueError: a number out of range, no params, or a leaf of more than 4
+        dimensions without `axis`.
+
+    Source: Brock et al., High-performance large-scale image recognition without
+    normalization (2021), eq. 3.
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> tx = gradtx.adaptive_grad_clip(0.1)
+      >>> tx.update(jnp.array([3.0, 4.0]), tx.init(None), jnp.array([0.0, 10.0]))[0]
+      Array([0.6, 0.8], dtype=float32)
+    """
+    check.positive("clipping", clipping)
+    check.positive("eps", eps)
+
+    def unit_norm(x):
+        axes = _unit_axes(x, axis)
+        return jnp.sqrt(jnp.sum(abs_sq(x), axis=axes, keepdims=True))
+
+    def rule(g, p):
+        largest = clipping * jnp.maximum(unit_norm(p), eps)
+        # 1e-6, as in the authors' code, for a gradient of zero.
+        ratio = largest / jnp.maximum(unit_norm(g), 1e-6)
+        return g * jnp.minimum(1.0, ratio)
+
+    return leafwise(EmptyState, rule, with_params=True)
+
+
+def _unit_axes(x, axis):
+    if axis is not None:
+        return axis
+    if sum(n > 1 for n in x.shape) <= 1:  # a scalar or a vector, also one of (1, n)
+        return None
+    if x.ndim <= 3:
+        return 0
+    if x.ndim == 4:
+        return (0, 1, 2)
+    raise ValueError(
+        f"adaptive_grad_clip: a leaf has shape {x.shape}; for more than 4 dimensions "
+        f"give axis, the axes of one unit."
+    )
