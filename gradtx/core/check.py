@@ -53,6 +53,11 @@ def at_least(name: str, value: Any, minimum: float) -> None:
     )
 
 
+def inside(name: str, value: Any, low: float, high: float) -> None:
+    """A number strictly between two others."""
+    _bounded(name, value, lambda x: low < x < high, f"in ({low}, {high})")
+
+
 def count(name: str, value: Any, minimum: int = 0) -> None:
     """A whole number of steps with a given minimum."""
     _bounded(

@@ -74,7 +74,8 @@ def named_chain(*transforms: tuple[str, Any]):
             isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)
         ):
             raise TypeError(
-                f"named_chain: argument {i} must be (name, transformation), got {pair!r}."
+                f"named_chain: argument {i} must be (name, transformation), "
+                f"got {pair!r}."
             )
         if pair[0] in names:
             raise ValueError(f"named_chain: the name {pair[0]!r} comes twice.")
@@ -163,7 +164,8 @@ def partition(
     Example:
       >>> import jax, jax.numpy as jnp, gradtx
       >>> def by_rank(params):
-      ...     return jax.tree.map(lambda p: "matrix" if p.ndim > 1 else "vector", params)
+      ...     label = lambda p: "matrix" if p.ndim > 1 else "vector"
+      ...     return jax.tree.map(label, params)
       >>> members = {"matrix": gradtx.adamw(1e-3), "vector": gradtx.sgd(0.1)}
       >>> tx = gradtx.partition(members, by_rank)
       >>> params = {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}

@@ -28,7 +28,7 @@ def one_minus_power(decay: Any, count: jax.Array) -> jax.Array:
     double precision when decay is a Python number, it is wrong by 1e-7.
     """
     if isinstance(decay, float | int | np.generic):
-        log = math.log(decay) if decay > 0 else -math.inf
+        log = math.log(float(decay)) if float(decay) > 0 else -math.inf
     else:
         log = jnp.log(decay)
     return -jnp.expm1(as_float(count) * log)

@@ -20,9 +20,10 @@ def sgd(
 ):
     """Go against the gradient, or against a decaying sum of the gradients.
 
-        p_t = p_{t-1} - learning_rate g_t                                (no momentum)
-        v_t = momentum v_{t-1} + (1 - dampening) g_t,   p_t = p_{t-1} - learning_rate v_t
-        p_t = p_{t-1} - learning_rate (g_t + momentum v_t)                  (Nesterov)
+        p_t = p_{t-1} - learning_rate g_t                          (without momentum)
+        p_t = p_{t-1} - learning_rate v_t                          (momentum)
+        p_t = p_{t-1} - learning_rate (g_t + momentum v_t)         (Nesterov)
+        v_t = momentum v_{t-1} + (1 - dampening) g_t,   v_1 = g_1
 
     The rate stands outside of the velocity. With a constant rate that gives the same
     parameters as v_t = momentum v_{t-1} - learning_rate g_t; under a schedule this

@@ -111,8 +111,9 @@ def adaptive_grad_clip(
 
         u_i = g_i min(1, clipping max(|p_i|, eps) / |g_i|)   for each unit i
 
-    A unit is an output: a column of a matrix, a filter of a convolution kernel. The
-    norms go over all axes but the last, for vectors over the whole leaf.
+    A unit is an output: a column of a matrix, a filter of a convolution kernel with the
+    outputs last. The norms go over the first axis of 2 or 3, over all but the last of 4
+    or 5, and over the whole leaf if it is a vector or a scalar.
 
     State: none. `update` needs params.
 
@@ -123,7 +124,7 @@ def adaptive_grad_clip(
       axis: axes of one unit, for all leaves, in place of the rule above.
 
     Raises:
-      ValueError: a number out of range, no params, or a leaf of more than 4
+      ValueError: a number out of range, no params, or a leaf of more than 5
         dimensions without `axis`.
 
     Source: Brock et al., High-performance large-scale image recognition without
@@ -144,9 +145,8 @@ def adaptive_grad_clip(
 
     def rule(g, p):
         largest = clipping * jnp.maximum(unit_norm(p), eps)
-        # 1e-6, as in the authors' code, for a gradient of zero.
-        ratio = largest / jnp.maximum(unit_norm(g), 1e-6)
-        return g * jnp.minimum(1.0, ratio)
+        size = unit_norm(g)
+        return g * jnp.where(size < largest, 1.0, largest / size)
 
     return leafwise(EmptyState, rule, with_params=True)
 
@@ -158,9 +158,9 @@ def _unit_axes(x, axis):
         return None
     if x.ndim <= 3:
         return 0
-    if x.ndim == 4:
-        return (0, 1, 2)
+    if x.ndim <= 5:
+        return tuple(range(x.ndim - 1))
     raise ValueError(
-        f"adaptive_grad_clip: a leaf has shape {x.shape}; for more than 4 dimensions "
+        f"adaptive_grad_clip: a leaf has shape {x.shape}; for more than 5 dimensions "
         f"give axis, the axes of one unit."
     )

@@ -91,7 +91,7 @@ class EmaState(NamedTuple):
 
 @transformation
 def ema(decay: Scalar, debias: bool = True, accumulator_dtype: Any = None):
-    """Replace the gradient by an exponentially weighted average of the gradients so far.
+    """Replace the gradient by an exponentially weighted average of those so far.
 
         m_t = decay m_{t-1} + (1 - decay) g_t,   m_0 = 0
         u_t = m_t / (1 - decay^t),   or m_t without debias

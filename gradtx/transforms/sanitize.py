@@ -1,9 +1,11 @@
 """Gradients made fit for use: no NaN, no mean."""
 
+import math
 from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from gradtx.core import check
 from gradtx.core.leafwise import Slot, leafwise
 from gradtx.core.transformation import transformation
 from gradtx.core.types import EmptyState, Updates
@@ -38,12 +40,17 @@ def zero_nans():
 
 
 @transformation
-def centralize():
-    """Take the mean out of each row of the gradients of matrices.
+def centralize(keep_axis: int = 0):
+    """Take the mean out of each unit's gradient, for leaves of 2 or more axes.
 
-        u = g - mean(g over all axes but the first),   for leaves of 2 or more axes
+        u = g - mean(g over all axes but keep_axis)
 
     State: none.
+
+    Args:
+      keep_axis: the axis of the units. The first, as in Optax, fits kernels with the
+        outputs first. Where they are last (Flax, Haiku), the paper
+        asks for -1.
 
     Source: Yong et al., Gradient centralization (2020), eq. 1.
 
@@ -54,12 +61,13 @@ def centralize():
       Array([[-1.,  1.],
              [ 0.,  0.]], dtype=float32)
     """
+    check.choice("keep_axis", keep_axis, (0, -1))
 
     def rule(g):
         if g.ndim < 2:
             return g
-        axes = tuple(range(1, g.ndim))
-        entries = max(g.size // max(g.shape[0], 1), 1)
-        return g - jnp.sum(g, axes, keepdims=True) / entries
+        axes = tuple(i for i in range(g.ndim) if i != keep_axis % g.ndim)
+        entries = math.prod(g.shape[i] for i in axes)
+        return g - jnp.sum(g, axes, keepdims=True) / max(entries, 1)
 
     return leafwise(EmptyState, rule)

@@ -1,0 +1,123 @@
+"""Adam with an L^p norm of the past gradients in place of the L^2 norm."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradtx.core import check
+from gradtx.core.compose import chain
+from gradtx.core.leafwise import leafwise, zeros
+from gradtx.core.numerics import divide, one_minus_power
+from gradtx.core.transformation import transformation
+from gradtx.core.types import Scalar, ScalarOrSchedule
+from gradtx.optimizers.adam import ScaleByAdamState
+from gradtx.transforms.scale import scale_by_learning_rate
+
+
+@transformation
+def scale_by_adam_lp(
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    p: float = 2.0,
+    *,
+    mu_dtype: Any = None,
+    nu_dtype: Any = None,
+):
+    """Divide the average gradient by the p-th root of the average p-th power.
+
+        M_t = b1 M_{t-1} + (1 - b1) g_t,           M_0 = 0
+        R_t = b2^p R_{t-1} + (1 - b2^p) |g_t|^p,   R_0 = 0
+        u_t = M_t / (1 - b1^t) / (R_t / (1 - b2^(p t)) + eps)^(1/p)
+
+    p = 2 is Adam with the decay b2^2 and eps inside of the root; large p approaches
+    `scale_by_adamax`. What is kept is nu = R^(1/p): R itself under- or overflows
+    float32 at p = 100 already for gradients of 0.4 or 2.5.
+
+    State: two arrays per parameter and one int32.
+
+    Args:
+      b1: decay of the first moment, in [0, 1).
+      b2: decay of the norm, in [0, 1); its p-th power is that of R.
+      eps: added inside of the root, at least 0 (units: gradient to the power p).
+      p: the norm, at least 1.
+      mu_dtype, nu_dtype: dtypes of the state; by default the parameter's, at least
+        float32.
+
+    Raises:
+      ValueError: a number out of range.
+
+    Source: Kingma & Ba, Adam (2015), section 7.1, before the limit is taken.
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> tx = gradtx.scale_by_adam_lp(p=4.0, eps=0.0)
+      >>> tx.update(jnp.array([0.5, -20.0]), tx.init(jnp.ones(2)))[0].round(5)
+      Array([ 1., -1.], dtype=float32)
+    """
+    check.decay("b1", b1)
+    check.decay("b2", b2)
+    check.nonnegative("eps", eps)
+    check.at_least("p", p, 1)
+
+    def norm(a, weight, b, other):
+        """(weight a^p + other b^p)^(1/p) for a, b >= 0, without large powers."""
+        largest = jnp.maximum(a, b)
+        scale = jnp.where(largest > 0, largest, 1)
+        return largest * (weight * (a / scale) ** p + other * (b / scale) ** p) ** (
+            1 / p
+        )
+
+    def rule(g, mu, nu, mu_factor, nu_factor):
+        mu = b1 * mu + (1 - b1) * g
+        nu = norm(nu, b2**p, jnp.abs(g), 1 - b2**p)
+        root = norm(nu_factor * nu, 1, jnp.full_like(nu, eps ** (1 / p)), 1)
+        return divide(mu_factor * mu, root, eps), mu, nu
+
+    def scalars(count):
+        correction = one_minus_power(b2**p, count)
+        return 1 / one_minus_power(b1, count), correction ** (-1 / p)
+
+    return leafwise(
+        ScaleByAdamState,
+        rule,
+        scalars=scalars,
+        mu=zeros(mu_dtype),
+        nu=zeros(nu_dtype, real=True),
+    )
+
+
+@transformation
+def adam_lp(
+    learning_rate: ScalarOrSchedule,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    p: float = 2.0,
+    *,
+    mu_dtype: Any = None,
+    nu_dtype: Any = None,
+):
+    """Adam in the L^p norm: `scale_by_adam_lp`, then the learning rate.
+
+    State: two arrays per parameter and one int32.
+
+    Args:
+      learning_rate: a finite number or a schedule.
+      b1, b2, eps, p, mu_dtype, nu_dtype: see `scale_by_adam_lp`.
+
+    Raises:
+      ValueError: a number out of range.
+
+    Source: Kingma & Ba, Adam (2015), section 7.1.
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> tx = gradtx.adam_lp(0.1, p=3.0)
+      >>> params = jnp.array([1.0, 2.0])
+      >>> params, state = tx.step(jnp.ones(2), tx.init(params), params)
+    """
+    return chain(
+        scale_by_adam_lp(b1, b2, eps, p, mu_dtype=mu_dtype, nu_dtype=nu_dtype),
+        scale_by_learning_rate(learning_rate),
+    )
