@@ -19,7 +19,7 @@ def describe(tx: Any) -> str:
     Example:
       >>> import gradtx
       >>> print(gradtx.describe(gradtx.adagrad(0.1)))
-      adagrad(learning_rate=0.1, initial_accumulator_value=0.1, eps=1e-07)
+      adagrad(0.1)
         scale_by_rss(initial_accumulator_value=0.1, eps=1e-07)
         scale_by_learning_rate(learning_rate=0.1, flip_sign=True)
     """
@@ -31,18 +31,20 @@ def _lines(tx: Any, indent: str, label: str) -> Iterator[str]:
     if call is None:
         yield f"{indent}{label}{tx!r}"
         return
+    if tx.made_of is not None:  # the expansion has all the numbers
+        yield f"{indent}{label}{call!r}"
+        for inner_label, inner in _expanded(tx.made_of):
+            yield from _lines(inner, indent + "  ", inner_label)
+        return
     inside: list[tuple[str, Any]] = []
     shown: list[str] = []
-    arguments = call.bound.arguments
-    for name, value in arguments.items():
+    for name, value in call.bound.arguments.items():
         members = list(_members(name, value))
         inside += members
         if not members and value != ():  # () is a *args that was not given
             shown.append(f"{name}={show(value)}")
     bare = inside and not shown
     yield f"{indent}{label}{call.name}" + ("" if bare else f"({', '.join(shown)})")
-    if tx.made_of is not None:
-        inside = _expanded(tx.made_of)
     for inner_label, inner in inside:
         yield from _lines(inner, indent + "  ", inner_label)
 

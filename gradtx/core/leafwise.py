@@ -155,15 +155,14 @@ def leafwise(
     Example:
       >>> from typing import NamedTuple
       >>> import jax.numpy as jnp, gradtx
-      >>> from gradtx.core.leafwise import leafwise, zeros
       >>> class SignState(NamedTuple):
-      ...     mu: object  # momentum, shaped like params
+      ...     mu: gradtx.Updates  # momentum, shaped like params
       >>> @gradtx.transformation
       ... def scale_by_sign_of_momentum(decay=0.9):
       ...     def rule(g, mu):
       ...         mu = decay * mu + (1 - decay) * g
       ...         return jnp.sign(mu), mu
-      ...     return leafwise(SignState, rule, mu=zeros())
+      ...     return gradtx.leafwise(SignState, rule, mu=gradtx.zeros())
       >>> scale_by_sign_of_momentum()
       scale_by_sign_of_momentum()
     """

@@ -94,7 +94,10 @@ def _guard_update(call: Call, update: Callable[..., Any]) -> Callable[..., Any]:
         try:
             # Only the outermost looks: what it hands inside fits by construction.
             if params is not None and not outer:
-                trees.check_match("updates", updates, "params", params)
+                # Parameters may be more than the gradients are for (LookaheadParams).
+                part = getattr(type(params), "__updates_for__", None)
+                trained = params if part is None else part(params)
+                trees.check_match("updates", updates, "params", trained)
             return update(updates, state, params, **extra)
         finally:
             trees.callers.reset(token)
