@@ -1,0 +1,75 @@
+"""Where Optax has the name, the numbers are Optax's, in float32 as users run it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import gradtx
+
+from .loops import SHAPES, example, run, single, transform
+from .tables import OPTIMIZERS, SCHEDULES, TRANSFORMS, parametrize
+
+# Two roundings of 6e-8 a step, on parameters of order 1, over 20 steps in which the
+# roundings do not all point the same way.
+TOLERANCE = 1e-6
+
+# Not compared, and why.
+OPTAX_IS_WRONG = {
+    ("rprop", float): "its updates are a step late: google-deepmind/optax#1725",
+    ("adadelta", complex): "its second moment is g^2, not |g|^2: a complex number",
+}
+# Differences of large numbers, in which Optax alone loses digits: test_optimizers.py
+# holds gradtx to the float64 path.
+OPTAX_ROUNDS = {
+    ("radam",): 1e-5,  # rho, and b2 = 0.999
+    ("rmsprop", "bias_correction", "centered", "eps"): 1e-5,  # the variance
+}
+OURS_ALONE = {"p", "dampening"}  # options that Optax has nowhere
+OURS_IN_ADAM = {"bias_correction"}  # ... that it has in rmsprop only
+
+
+def shared(case):
+    alone = OURS_ALONE if case.name == "rmsprop" else OURS_ALONE | OURS_IN_ADAM
+    return (
+        hasattr(optax, case.name)
+        and (case.name, case.dtype) not in OPTAX_IS_WRONG
+        and not alone & case.kwargs.keys()
+    )
+
+
+def assert_same(actual, desired, tolerance=TOLERANCE):
+    assert actual.keys() == desired.keys()
+    for key, x in desired.items():
+        assert actual[key].dtype == x.dtype, key
+        np.testing.assert_allclose(
+            actual[key], x, rtol=tolerance, atol=tolerance, err_msg=key
+        )
+
+
+@parametrize([case for case in OPTIMIZERS if shared(case)])
+def test_an_optimizer_takes_optaxs_path(case):
+    params, grads = map(single, example(case.dtype))
+    ours = getattr(gradtx, case.name)(case.rate, **case.kwargs)
+    theirs = getattr(optax, case.name)(case.rate, **case.kwargs)
+    assert_same(
+        run(ours, params, grads, gradtx.apply_updates),
+        run(theirs, params, grads, optax.apply_updates),
+        tolerance=OPTAX_ROUNDS.get((case.name, *sorted(case.kwargs)), TOLERANCE),
+    )
+
+
+@parametrize([case for case in TRANSFORMS if shared(case)])
+def test_a_transformation_gives_optaxs_updates(case):
+    params, grads = map(single, example(case.dtype, SHAPES))
+    ours, theirs = (getattr(m, case.name)(**case.kwargs) for m in (gradtx, optax))
+    assert_same(transform(ours, params, grads), transform(theirs, params, grads))
+
+
+@parametrize(SCHEDULES)
+def test_a_schedule_has_optaxs_values(case):
+    ours, theirs = (getattr(m, case.name)(**case.kwargs) for m in (gradtx, optax))
+    steps = jnp.arange(60)
+    actual, desired = jax.vmap(ours)(steps), jax.vmap(theirs)(steps)
+    assert actual.dtype == desired.dtype
+    np.testing.assert_allclose(actual, desired, rtol=TOLERANCE, atol=TOLERANCE)
