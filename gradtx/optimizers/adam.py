@@ -24,7 +24,7 @@ def corrections(b1: Scalar, b2: Scalar, count: jax.Array, on: bool, nesterov: bo
     """The factors that take the start from zero out of mu, of g and out of nu.
 
     With Nesterov's momentum mu is used one step ahead, b1 mu_t + (1 - b1) g_t, where
-    the two terms have their own corrections (Dozat, algorithm 8).
+    the two terms have their own corrections (Dozat, algorithm 2).
     """
     if not on:
         return (b1, 1 - b1, 1.0) if nesterov else (1.0, 0.0, 1.0)
@@ -79,7 +79,7 @@ def scale_by_adam(
       ValueError: a number out of range.
 
     Source: Kingma & Ba, Adam: a method for stochastic optimization (2015), algorithm
-    1; Dozat, Incorporating Nesterov momentum into Adam (2016), algorithm 8.
+    1; Dozat, Incorporating Nesterov momentum into Adam (2016), algorithm 2.
 
     Example:
       >>> import jax.numpy as jnp, gradtx
@@ -122,8 +122,13 @@ def adam(
 ):
     """Adam: `scale_by_adam`, then the learning rate.
 
-    An entry moves by at most learning_rate max(1, (1 - b1) / sqrt(1 - b2)) a step,
-    mostly by less than learning_rate. State: two arrays per parameter and one int32.
+    An entry mostly moves by less than learning_rate a step; after a long time without
+    gradients, at a single one, by learning_rate (1 - b1) / sqrt(1 - b2), 3.2 rates by
+    default. The paper calls max(1, (1 - b1) / sqrt(1 - b2)) a bound. It is none: several
+    gradients in a row after that time reach, for b1^2 < b2,
+    (1 - b1) / sqrt((1 - b2) (1 - b1^2 / b2)), 7.3 rates by default.
+
+    State: two arrays per parameter and one int32.
 
     Args:
       learning_rate: a finite number or a schedule; 1e-3 is the paper's, 1e-4 to 5e-4
@@ -184,7 +189,7 @@ def nadam(
     Raises:
       ValueError: a number out of range.
 
-    Source: Dozat, Incorporating Nesterov momentum into Adam (2016), algorithm 8, with
+    Source: Dozat, Incorporating Nesterov momentum into Adam (2016), algorithm 2, with
     a constant b1 (torch.optim.NAdam lets it grow).
 
     Example:

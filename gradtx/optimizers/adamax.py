@@ -31,8 +31,9 @@ def scale_by_adamax(
         nu_t = max(b2 nu_{t-1}, |g_t| + eps),     nu_0 = 0
         u_t = mu_t / ((1 - b1^t) nu_t)
 
-    The limit of `scale_by_adam_lp` for large p. The maximum needs no correction, and
-    |u_t| <= 1. Where nu_t is 0 (eps = 0 and no gradient yet), u_t is 0.
+    The limit of `scale_by_adam_lp` for large p. The maximum needs no correction. For
+    b1 < b2, |u_t| < (1 - b1) / (1 - b1 / b2), 1.009 by default; the paper says 1, which
+    gradients falling like b2^t exceed. Where nu_t is 0 (eps = 0 and no gradient yet), u_t is 0.
 
     State: two arrays per parameter and one int32.
 
@@ -85,8 +86,8 @@ def adamax(
 ):
     """AdaMax: `scale_by_adamax`, then the learning rate.
 
-    No entry moves by more than learning_rate a step. State: two arrays per parameter
-    and one int32.
+    No entry moves by more than 1.009 times learning_rate a step by default, see
+    `scale_by_adamax`. State: two arrays per parameter and one int32.
 
     Args:
       learning_rate: a finite number or a schedule; the paper's is 2e-3.

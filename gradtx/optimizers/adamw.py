@@ -102,7 +102,7 @@ def nadamw(
     Raises:
       ValueError: a number out of range, or a mask that does not fit.
 
-    Source: Dozat, Incorporating Nesterov momentum into Adam (2016), algorithm 8, with
+    Source: Dozat, Incorporating Nesterov momentum into Adam (2016), algorithm 2, with
     the decay of Loshchilov & Hutter (2019), algorithm 2.
 
     Example:

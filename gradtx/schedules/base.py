@@ -24,7 +24,7 @@ class ScheduleFn(Remembered):
 
 
 def schedule(factory: Callable[P, Callable[[Any], Any]]) -> Callable[P, ScheduleFn]:
-    """Decorate a factory of schedules, so that what it builds prints, compares, pickles.
+    """Decorate a factory of schedules: what it builds prints, compares and pickles.
 
     Args:
       factory: returns a function of the step count, an int or an integer scalar; its

@@ -1,4 +1,36 @@
 """Functions of trees: arithmetic, norms, casts, random numbers, access to states."""
 
+from gradtx.tree.access import (
+    NamedTupleKey as NamedTupleKey,
+    get as get,
+    get_all_with_path as get_all_with_path,
+    map_params as map_params,
+    set as set,
+)
+from gradtx.tree.arithmetic import (
+    add as add,
+    add_scale as add_scale,
+    allclose as allclose,
+    clip as clip,
+    conj as conj,
+    div as div,
+    full_like as full_like,
+    max as max,
+    min as min,
+    mul as mul,
+    ones_like as ones_like,
+    real as real,
+    scale as scale,
+    size as size,
+    sub as sub,
+    sum as sum,
+    vdot as vdot,
+    where as where,
+    zeros_like as zeros_like,
+)
+from gradtx.tree.casting import cast as cast, cast_like as cast_like, dtype as dtype
 from gradtx.tree.norms import norm as norm
-from gradtx.tree.random import random_like as random_like
+from gradtx.tree.random import (
+    random_like as random_like,
+    split_key_like as split_key_like,
+)

@@ -1,5 +1,6 @@
 """Random trees."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -9,18 +10,43 @@ import jax.numpy as jnp
 from gradtx.core.trees import absent, leaves_of
 
 
+def _keys(rng_key: jax.Array, leaves: list[Any]) -> list[Any]:
+    """A key for each leaf that is there, by its place among these; else the leaf."""
+    n = sum(not absent(x) for x in leaves)
+    keys = iter(jax.random.split(rng_key, n) if n else ())
+    return [x if absent(x) else next(keys) for x in leaves]
+
+
+def split_key_like(rng_key: jax.Array, target_tree: Any) -> Any:
+    """A random key for each leaf.
+
+    Args:
+      rng_key: a random key.
+      target_tree: any tree; `None` stays `None`.
+
+    Example:
+      >>> import jax, gradtx
+      >>> keys = gradtx.tree.split_key_like(jax.random.key(0), {"w": 1.0, "b": None})
+      >>> keys["w"].shape, keys["b"]
+      ((), None)
+    """
+    leaves, treedef = leaves_of(target_tree)
+    return treedef.unflatten(_keys(rng_key, leaves))
+
+
 def random_like(
-    key: jax.Array,
-    tree: Any,
-    sampler: Callable[..., jax.Array] = jax.random.normal,
+    rng_key: jax.Array,
+    target_tree: Any,
+    sampler: Callable[..., Any] = jax.random.normal,
     dtype: Any = None,
 ) -> Any:
     """Random arrays in the shapes and dtypes of a tree.
 
     Args:
-      key: a random key; each leaf gets its own, by its place.
-      tree: arrays; `None` stays `None`.
-      sampler: `sampler(key, shape, dtype)`, by default standard normal.
+      rng_key: a random key; each leaf gets its own, by its place.
+      target_tree: arrays; `None` stays `None`.
+      sampler: `sampler(key, shape, dtype)`, by default standard normal. One that
+        takes `out_sharding` gets that of a leaf on a mesh with explicit axes.
       dtype: of all arrays, in place of each leaf's own.
 
     Example:
@@ -30,17 +56,17 @@ def random_like(
       >>> noise["w"].shape, noise["b"]
       ((2, 3), None)
     """
-    leaves, treedef = leaves_of(tree)
-    keys = jax.random.split(key, max(len(leaves), 1))
-    return (
-        treedef.unflatten(
-            x
-            if absent(x)
-            else sampler(
-                k, jnp.shape(x), jnp.result_type(x) if dtype is None else dtype
-            )
-            for k, x in zip(keys, leaves, strict=True)
-        )
-        if leaves
-        else tree
+    placed = "out_sharding" in inspect.signature(sampler).parameters
+
+    def sample(key: Any, x: Any) -> Any:
+        kind = jnp.result_type(x) if dtype is None else dtype
+        sharding = jax.typeof(x).sharding if placed else None
+        if sharding is not None and sharding.mesh.are_all_axes_explicit:
+            return sampler(key, jnp.shape(x), kind, out_sharding=sharding)
+        return sampler(key, jnp.shape(x), kind)
+
+    leaves, treedef = leaves_of(target_tree)
+    keys = _keys(rng_key, leaves)
+    return treedef.unflatten(
+        x if absent(x) else sample(key, x) for key, x in zip(keys, leaves, strict=True)
     )
