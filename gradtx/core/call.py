@@ -1,5 +1,6 @@
 """Calls remembered: what was built prints, compares and pickles as its call."""
 
+import functools
 import inspect
 import pickle
 import sys
@@ -33,6 +34,8 @@ def _key(value: Any) -> Any:
         return dict, frozenset((k, _key(v)) for k, v in value.items())
     if isinstance(value, tuple | list):
         return type(value), tuple(map(_key, value))
+    if isinstance(value, functools.partial):
+        return functools.partial, _key((value.func, value.args, value.keywords))
     if isinstance(value, np.ndarray | jax.Array) or (
         callable(value) and not isinstance(value, type)
     ):
@@ -60,6 +63,15 @@ def show(value: Any) -> str:
     return getattr(value, "__name__", None) or repr(value)
 
 
+def _kept(value: Any) -> Any:
+    """Containers copied, so that changing them later changes no call."""
+    if type(value) is dict:
+        return {k: _kept(v) for k, v in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(map(_kept, value))
+    return value
+
+
 class Call:
     """A call of a factory with its arguments.
 
@@ -70,8 +82,8 @@ class Call:
 
     def __init__(self, factory: Callable[..., Any], args: tuple, kwargs: dict):
         self.factory = factory
-        self.args = args
-        self.kwargs = kwargs
+        self.args = _kept(args)
+        self.kwargs = _kept(kwargs)
         self._key: Any = None
 
     @property

@@ -68,6 +68,15 @@ def count(name: str, value: Any, minimum: int = 0) -> None:
     )
 
 
+def ordered(array: Any) -> None:
+    """An array whose entries can be compared."""
+    if np.issubdtype(array.dtype, np.complexfloating):
+        raise ValueError(
+            f"needs real updates, got {array.dtype} of shape {array.shape}: complex "
+            f"numbers have no order. Mask the leaf."
+        )
+
+
 def choice(name: str, value: Any, options: tuple[Any, ...]) -> None:
     """One of the given options."""
     if value not in options:

@@ -41,7 +41,7 @@ def _lines(tx: Any, indent: str, label: str) -> Iterator[str]:
     for name, value in call.bound.arguments.items():
         members = list(_members(name, value))
         inside += members
-        if not members and value != ():  # () is a *args that was not given
+        if not members and not _is_empty(value):  # a *args that was not given
             shown.append(f"{name}={show(value)}")
     bare = inside and not shown
     yield f"{indent}{label}{call.name}" + ("" if bare else f"({', '.join(shown)})")
@@ -70,6 +70,10 @@ def _members(name: str, value: Any) -> Iterator[tuple[str, Any]]:
             for inner in value:
                 for label, tx in _members("", inner):
                     yield label.removeprefix(": "), tx
+
+
+def _is_empty(value: Any) -> bool:
+    return type(value) is tuple and not value
 
 
 def _is_pair(value: Any) -> bool:

@@ -38,14 +38,34 @@ def slot_dtype(param: Any, dtype: Any = None, real: bool = False) -> Any:
 
 
 def full(value: Any, dtype: Any = None, *, real: bool = False) -> Slot:
-    """A slot shaped like the parameter, filled with a value."""
+    """A slot shaped like the parameter, filled with a value.
+
+    Args:
+      value: what it starts from.
+      dtype: of the slot; by default the parameter's, at least float32.
+      real: whether it is real where the parameter is complex (a second moment).
+
+    Raises:
+      ValueError: a dtype that is not floating or complex.
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> gradtx.full(0.1).init(jnp.ones(2, jnp.bfloat16))
+      Array([0.1, 0.1], dtype=float32)
+    """
     if dtype is not None and not jnp.issubdtype(dtype, jnp.inexact):
         raise ValueError(f"a state dtype must be floating or complex, got {dtype}.")
     return Slot(lambda p: jnp.full_like(p, value, dtype=slot_dtype(p, dtype, real)))
 
 
 def zeros(dtype: Any = None, *, real: bool = False) -> Slot:
-    """A slot shaped like the parameter, filled with zeros."""
+    """A slot shaped like the parameter, filled with zeros; see `full`.
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> gradtx.zeros(jnp.bfloat16).init(jnp.ones(2))
+      Array([0, 0], dtype=bfloat16)
+    """
     return full(0, dtype, real=real)
 
 

@@ -43,15 +43,18 @@ def _paths(tree: Any) -> str:
 def resolve_mask(mask: MaskOrFn, tree: Any, name: str = "mask") -> Any:
     """A tree of bools like `tree`, from a mask, a prefix of one, or a function to one.
 
+    `None` goes with a leaf that is `None`.
+
     Raises:
       ValueError: if it does not fit the tree.
       TypeError: if it holds anything but bools (an array could differ inside `jit`).
     """
     given = mask(tree) if callable(mask) else mask
-    for path, value in paths_of(given):
-        if not isinstance(value, bool | np.bool_):
-            raise failure(f"{name}{path} must be a bool, got {value!r}.", TypeError)
-    return spread(name, given, tree)
+    full = spread(name, given, tree)
+    for (path, keep), leaf in zip(paths_of(full), leaves_of(tree)[0], strict=True):
+        if leaf is not None and not isinstance(keep, bool | np.bool_):
+            raise failure(f"{name}{path} must be a bool, got {keep!r}.", TypeError)
+    return full
 
 
 def hide(tree: Any, mask: Any) -> Any:

@@ -9,7 +9,13 @@ import numpy as np
 
 
 def safe_increment(count: jax.Array) -> jax.Array:
-    """Add one, stopping at the largest number of the dtype instead of wrapping."""
+    """Add one, stopping at the largest number of the dtype instead of wrapping.
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> gradtx.safe_increment(jnp.array(2**31 - 1))
+      Array(2147483647, dtype=int32)
+    """
     return jnp.where(count < jnp.iinfo(count.dtype).max, count + 1, count)
 
 

@@ -131,6 +131,12 @@ def with_extra_args_support(tx: Any) -> GradientTransformationExtraArgs:
 
     Raises:
       TypeError: if it is not a pair of functions.
+
+    Example:
+      >>> import gradtx
+      >>> pair = gradtx.GradientTransformation(lambda p: (), lambda u, s, p=None: (u, s))
+      >>> gradtx.with_extra_args_support(pair).update(1.0, (), value=2.0)
+      (1.0, ())
     """
     if isinstance(tx, GradientTransformationExtraArgs):
         return tx

@@ -124,8 +124,8 @@ def adam(
 
     An entry mostly moves by less than learning_rate a step; after a long time without
     gradients, at a single one, by learning_rate (1 - b1) / sqrt(1 - b2), 3.2 rates by
-    default. The paper calls max(1, (1 - b1) / sqrt(1 - b2)) a bound. It is none: several
-    gradients in a row after that time reach, for b1^2 < b2,
+    default. The paper takes max(1, (1 - b1) / sqrt(1 - b2)) for a bound, but several
+    gradients in a row after that time go further, for b1^2 < b2 up to
     (1 - b1) / sqrt((1 - b2) (1 - b1^2 / b2)), 7.3 rates by default.
 
     State: two arrays per parameter and one int32.

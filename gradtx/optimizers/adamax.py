@@ -32,8 +32,9 @@ def scale_by_adamax(
         u_t = mu_t / ((1 - b1^t) nu_t)
 
     The limit of `scale_by_adam_lp` for large p. The maximum needs no correction. For
-    b1 < b2, |u_t| < (1 - b1) / (1 - b1 / b2), 1.009 by default; the paper says 1, which
-    gradients falling like b2^t exceed. Where nu_t is 0 (eps = 0 and no gradient yet), u_t is 0.
+    b1 < b2, |u_t| < (1 - b1) / (1 - b1 / b2), 1.009 by default; the paper says 1, but
+    gradients that fall like b2^t go further. Where nu_t is 0 (eps = 0 and no gradient
+    yet), u_t is 0.
 
     State: two arrays per parameter and one int32.
 
@@ -53,7 +54,7 @@ def scale_by_adamax(
     Example:
       >>> import jax.numpy as jnp, gradtx
       >>> tx = gradtx.scale_by_adamax()
-      >>> tx.update(jnp.array([0.5, -20.0]), tx.init(jnp.ones(2)))[0]
+      >>> tx.update(jnp.array([0.5, -20.0]), tx.init(jnp.ones(2)))[0].round(5)
       Array([ 1., -1.], dtype=float32)
     """
     check.decay("b1", b1)

@@ -52,7 +52,7 @@ def scale_by_radam(
     Example:
       >>> import gradtx
       >>> tx = gradtx.scale_by_radam()
-      >>> float(tx.update(0.5, tx.init(1.0))[0])
+      >>> round(float(tx.update(0.5, tx.init(1.0))[0]), 6)
       0.5
     """
     check.decay("b1", b1)

@@ -202,5 +202,6 @@ def rmsprop(
         scale_by_learning_rate(learning_rate),
     ]
     if momentum is not None:
+        check.decay("momentum", momentum)
         members.append(trace(momentum, nesterov))
     return chain(*members)

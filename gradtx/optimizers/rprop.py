@@ -66,6 +66,7 @@ def scale_by_rprop(
         check.at_least("max_step_size", max_step_size, min_step_size)
 
     def rule(g, size, previous):
+        check.ordered(g)
         turn = jnp.sign(g) * jnp.sign(previous)  # no product of small numbers: it is 0
         factor = jnp.where(turn > 0, eta_plus, eta_minus)
         moved = jnp.clip(size * factor, min_step_size, max_step_size)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gradtx.core import check
 from gradtx.core.compose import chain
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar, ScalarOrSchedule
@@ -58,6 +59,7 @@ def sgd(
         if isinstance(dampening, float | int) and dampening != 0:
             raise ValueError(f"dampening={dampening} needs momentum, which is None.")
         return chain(scale_by_learning_rate(learning_rate))
+    check.decay("momentum", momentum)
     return chain(
         trace(momentum, nesterov, accumulator_dtype, dampening=dampening),
         scale_by_learning_rate(learning_rate),

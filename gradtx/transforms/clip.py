@@ -31,7 +31,12 @@ def clip(max_delta: Scalar):
       Array([ 0.5, -1. ], dtype=float32)
     """
     check.positive("max_delta", max_delta)
-    return leafwise(EmptyState, lambda g: jnp.clip(g, -max_delta, max_delta))
+
+    def rule(g):
+        check.ordered(g)
+        return jnp.clip(g, -max_delta, max_delta)
+
+    return leafwise(EmptyState, rule)
 
 
 @transformation

@@ -30,8 +30,8 @@ def add_decayed_weights(
     regularisation: the penalty's gradient is part of the gradient, and an adaptive
     method divides it by the root of the second moment, so that weights with large
     gradients decay less. Between the optimizer and the learning rate it is decoupled
-    decay (`adamw`): all weights shrink by the same factor. For SGD without momentum both
-    are the same; with momentum L2 enters the velocity and, in the end, weighs
+    decay (`adamw`): all weights shrink by the same factor. For SGD without momentum
+    both are the same; with momentum L2 enters the velocity and, in the end, weighs
     1 / (1 - momentum) times as much.
     Behind the learning rate its sign is wrong and weights grow.
 

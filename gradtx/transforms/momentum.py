@@ -113,7 +113,7 @@ def ema(decay: Scalar, debias: bool = True, accumulator_dtype: Any = None):
     Example:
       >>> import gradtx
       >>> tx = gradtx.ema(0.9)
-      >>> float(tx.update(2.0, tx.init(0.0))[0])
+      >>> round(float(tx.update(2.0, tx.init(0.0))[0]), 6)
       2.0
     """
     check.decay("decay", decay)

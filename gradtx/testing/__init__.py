@@ -1,0 +1,22 @@
+"""The conformance suite: what every transformation is held to, and yours may be.
+
+    gradtx.testing.check_transformation(lambda: my_optimizer(0.1))
+
+or, one test a check:
+
+    @pytest.mark.parametrize("check", gradtx.testing.CHECKS.values())
+    def test_my_optimizer(check):
+        check(lambda: my_optimizer(0.1))
+"""
+
+from gradtx.testing.samples import (
+    BAD_VALUES as BAD_VALUES,
+    PREPARE as PREPARE,
+    VALUES as VALUES,
+    discover as discover,
+    sample as sample,
+)
+from gradtx.testing.suite import (
+    CHECKS as CHECKS,
+    check_transformation as check_transformation,
+)

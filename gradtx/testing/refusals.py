@@ -1,0 +1,104 @@
+"""Checks of refusals: what is wrong raises an error that names it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.testing.samples import BAD_VALUES
+from gradtx.testing.trial import (
+    BIAS,
+    KERNEL,
+    Make,
+    Trial,
+    arguments_of,
+    gradients,
+    make_trial,
+    rebuilt,
+)
+
+_NAN = (float("nan"),)
+
+
+def refuses_a_missing_branch(make: Make) -> None:
+    """Updates without a leaf that the parameters have."""
+    trial = make_trial(make)
+    grads = gradients(0)
+    del grads["layer"]["bias"]
+    _expect_refusal(trial, grads, BIAS, "updates without a leaf of the params")
+
+
+def refuses_another_shape(make: Make) -> None:
+    """A gradient that would broadcast against its parameter."""
+    trial = make_trial(make)
+    grads = gradients(0)
+    grads["layer"]["kernel"] = grads["layer"]["kernel"][:1]
+    what = "a gradient of shape (1, 2) for a parameter of shape (3, 2)"
+    _expect_refusal(trial, grads, KERNEL, what)
+
+
+def refuses_integer_gradients(make: Make) -> None:
+    """A gradient of integers, which no step can be computed from."""
+    trial = make_trial(make)
+    grads = gradients(0)
+    grads["layer"]["kernel"] = jnp.ones((3, 2), jnp.int32)
+    _expect_refusal(trial, grads, KERNEL, "a gradient of integers")
+
+
+def refuses_complex_gradients_of_real_params(make: Make) -> None:
+    """A complex gradient of a real parameter, whose imaginary part would be lost."""
+    trial = make_trial(make)
+    grads = gradients(0)
+    grads["layer"]["kernel"] = grads["layer"]["kernel"] * 1j
+    _expect_refusal(trial, grads, KERNEL, "a complex gradient of a real parameter")
+
+
+def says_when_it_needs_params(make: Make) -> None:
+    """Without parameters it works, or says that it needs them."""
+    trial = make_trial(make)
+    grads, state, _ = trial.shapes_of()
+    _run_or_refuse(
+        lambda: jax.eval_shape(trial.tx.update, grads, state),
+        "needs params",
+        "update(updates, state) without params",
+    )
+
+
+def refuses_bad_hyperparameters(make: Make) -> None:
+    """A number out of its range is refused at construction, by name."""
+    tx = make()
+    for name, value in arguments_of(tx).items():
+        nan = _NAN if isinstance(value, float) else ()
+        for bad in BAD_VALUES.get(name, nan) if value is not None else ():
+            what = f"{name}={bad!r}"
+            try:
+                made = rebuilt(tx, name, bad)
+            except (ValueError, TypeError) as error:
+                _expect_named(name, what, error)
+            else:
+                raise AssertionError(f"expected an error for {what}, got {made!r}")
+
+
+def _expect_refusal(trial: Trial, grads: Any, path: str, what: str) -> None:
+    """Assert an error that names the path."""
+    try:
+        jax.eval_shape(trial.tx.update, grads, trial.start, trial.params())
+    except (ValueError, TypeError) as error:
+        _expect_named(path, what, error)
+    else:
+        raise AssertionError(f"expected an error for {what} at {path}, got none")
+
+
+def _run_or_refuse(fn: Callable[[], Any], text: str, what: str) -> None:
+    try:
+        fn()
+    except Exception as error:
+        _expect_named(text, what, error)
+
+
+def _expect_named(text: str, what: str, error: Exception) -> None:
+    assert text in str(error), (
+        f"expected an error for {what} that says {text!r}, got "
+        f"{type(error).__name__}: {error}"
+    )

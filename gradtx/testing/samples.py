@@ -1,0 +1,189 @@
+"""Which factories there are, and sample arguments: data, by parameter name."""
+
+import inspect
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.optimizers.sgd import sgd
+from gradtx.wrappers.lookahead import LookaheadParams
+
+Factory = Callable[..., Any]
+
+
+def falling(count: Any) -> jax.Array:
+    """A schedule: 0.1, 0.05, 0.033, ..."""
+    return 0.1 / (1 + jnp.asarray(count, jnp.float32))
+
+
+def is_matrix(tree: Any) -> Any:
+    """A mask: the leaves of two axes."""
+    return jax.tree.map(lambda x: jnp.ndim(x) == 2, tree)
+
+
+def rank(tree: Any) -> Any:
+    """Labels: "matrix" or "other"."""
+    return jax.tree.map(lambda x: "matrix" if jnp.ndim(x) == 2 else "other", tree)
+
+
+def halve_tree(updates: Any, params: Any) -> Any:
+    return jax.tree.map(lambda g: g / 2, updates)
+
+
+def halve(g: Any, p: Any) -> Any:
+    return g / 2
+
+
+_inner = sgd(0.1, momentum=0.9)
+
+# A parameter's value wherever it is required; under "factory.parameter" the value in
+# that factory, given even where there is a default.
+VALUES: dict[str, Any] = {
+    "add_noise.key": 0,
+    "base_optimizer": _inner,
+    "chain.transforms": (sgd(0.5), _inner),
+    "clipping": 0.1,
+    "decay": 0.9,
+    "eta": 0.01,
+    "every_k_schedule": 2,
+    "fast_optimizer": _inner,
+    "gamma": 0.55,
+    "inner": _inner,
+    "inner_optimizer": _inner,
+    "key": 0,
+    "learning_rate": 0.1,
+    "mask": is_matrix,
+    "max_consecutive_errors": 3,
+    "max_delta": 1.0,
+    "max_norm": 1.0,
+    "momentum": 0.9,
+    "named_chain.transforms": (("halve", sgd(0.5)), ("descend", _inner)),
+    "opt": _inner,
+    "optimizer": _inner,
+    "param_labels": rank,
+    "partition.transforms": {"matrix": _inner, "other": sgd(0.1)},
+    "sgd.momentum": 0.9,
+    "slow_step_size": 0.5,
+    "stateless.f": halve_tree,
+    "stateless_with_tree_map.f": halve,
+    "step_size": -0.1,
+    "step_size_fn": falling,
+    "sync_period": 2,
+    "threshold": 1.0,
+    "weight_decay": 0.01,
+}
+
+# Parameters that a factory's transformation is used with, from a tree of arrays.
+PREPARE: dict[str, Callable[[Any], Any]] = {
+    "lookahead": LookaheadParams.init_synced,
+}
+
+_nan, _inf = float("nan"), float("inf")
+_DECAY = (1.0, 1.5, -0.1, _nan, "0.9")
+_FRACTION = (1.5, -0.1, _nan)
+_POSITIVE = (0.0, -1.0, _nan, _inf)
+_NONNEGATIVE = (-1.0, _nan, _inf)
+_FINITE = (_nan, _inf, "0.1")
+
+# Values that a parameter of that name must refuse. Where a name is not here, a float
+# must at least refuse to be NaN.
+BAD_VALUES: dict[str, tuple[Any, ...]] = {
+    "b1": _DECAY,
+    "b2": _DECAY,
+    "b3": _DECAY,
+    "clipping": _POSITIVE,
+    "dampening": _FRACTION,
+    "decay": _DECAY,
+    "eps": _NONNEGATIVE,
+    "eps_root": _NONNEGATIVE,
+    "eta": _NONNEGATIVE,
+    "every_k_schedule": (0, -1, 1.5),
+    "gamma": _NONNEGATIVE,
+    "initial_accumulator_value": _NONNEGATIVE,
+    "initial_scale": _NONNEGATIVE,
+    "learning_rate": _FINITE,
+    "max_consecutive_errors": (-1, 1.5),
+    "max_delta": _POSITIVE,
+    "max_norm": _POSITIVE,
+    "momentum": _DECAY,
+    "rho": _DECAY,
+    "slow_step_size": _FRACTION,
+    "step_size": _FINITE,
+    "sync_period": (0, -1, 1.5),
+    "threshold": (_nan, _inf),
+    "weight_decay": _NONNEGATIVE,
+}
+
+
+def discover(module: ModuleType) -> dict[str, Factory]:
+    """The factories of transformations among a module's public names.
+
+    Args:
+      module: a module or package; its submodules are not searched.
+
+    Returns:
+      From name to factory, each factory once, under its own name; aliases are left
+      out.
+
+    Example:
+      >>> import gradtx
+      >>> gradtx.testing.discover(gradtx)["sgd"] is gradtx.sgd
+      True
+    """
+    public = [
+        (name, value)
+        for name, value in vars(module).items()
+        if not name.startswith("_") and getattr(value, "is_transformation", False)
+    ]
+    public.sort(key=lambda item: (item[0] != item[1].__name__, item[0]))
+    own_names_first: dict[int, tuple[str, Factory]] = {}
+    for name, factory in public:
+        own_names_first.setdefault(id(factory), (name, factory))
+    return dict(sorted(own_names_first.values()))
+
+
+def sample(factory: Factory) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments to call a factory with, from a table by parameter name.
+
+    Args:
+      factory: anything with a signature. Parameters with a default keep it, unless
+        `gradtx.testing.VALUES` has a value for this very factory.
+
+    Returns:
+      `(args, kwargs)`: `factory(*args, **kwargs)` is then a typical transformation.
+
+    Raises:
+      LookupError: a required parameter that the table does not know.
+
+    Example:
+      >>> import gradtx
+      >>> gradtx.testing.sample(gradtx.adam)
+      ((0.1,), {})
+    """
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for name, parameter in inspect.signature(factory).parameters.items():
+        own = f"{factory.__name__}.{name}"
+        variadic = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        required = parameter.default is parameter.empty and not variadic
+        if own in VALUES:
+            value = VALUES[own]
+        elif not required:
+            continue
+        elif name in VALUES:
+            value = VALUES[name]
+        else:
+            raise LookupError(
+                f"{factory.__name__} needs {name!r}, which gradtx.testing.VALUES does "
+                f"not know: add {name!r} or {own!r} to it, or give the value yourself."
+            )
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            args += value
+        elif required and parameter.kind is not parameter.KEYWORD_ONLY:
+            args.append(value)
+        else:
+            kwargs[name] = value
+    return tuple(args), kwargs

@@ -1,0 +1,240 @@
+"""A transformation tried out: a few steps on a small tree, kept for many checks."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradtx.core.apply import apply_updates
+from gradtx.core.call import Remembered
+from gradtx.core.trees import is_none, paths_of
+from gradtx.testing.samples import PREPARE
+
+Make = Callable[[], Any]
+
+STEPS = 3
+# A matrix, a vector, a 0-d array, an empty one, and a leaf that is not there.
+SHAPES = {
+    "layer": {"kernel": (3, 2), "bias": (2,)},
+    "gain": (),
+    "empty": (0, 2),
+    "absent": None,
+}
+KERNEL = "['layer']['kernel']"  # its path, as errors name it
+BIAS = "['layer']['bias']"
+
+
+def map_shapes(fn: Callable[[tuple[int, ...]], Any]) -> Any:
+    """The small tree, with an array made for each shape."""
+    return jax.tree.map(
+        lambda shape: None if shape is None else fn(shape),
+        SHAPES,
+        is_leaf=lambda x: x is None or isinstance(x, tuple),
+    )
+
+
+def waves(start: float, dtype: Any = jnp.float32, lead: tuple[int, ...] = ()) -> Any:
+    """Entries between -1 and 1, the same each time, without two alike."""
+
+    def wave(shape: tuple[int, ...]) -> jax.Array:
+        where = np.arange(np.prod((*lead, *shape), dtype=int)) + start
+        values = np.cos(1.7 * where).reshape((*lead, *shape))
+        if jnp.issubdtype(dtype, jnp.complexfloating):
+            values = values + 1j * np.sin(2.3 * where).reshape((*lead, *shape))
+        return jnp.asarray(values, dtype)
+
+    return map_shapes(wave)
+
+
+def gradients(step: int, dtype: Any = jnp.float32, lead: tuple[int, ...] = ()) -> Any:
+    """The gradients of a step, counted from 0."""
+    return waves(10.0 + 3 * step, dtype, lead)
+
+
+class Leaf(NamedTuple):
+    """A type that must stay, or `jit` traces again and `scan` fails."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    weak_type: bool
+
+    def __str__(self) -> str:
+        weak = ", weakly typed" if self.weak_type else ""
+        return f"{self.dtype}{list(self.shape)}{weak}"
+
+
+def leaf_type(x: Any) -> Leaf | None:
+    """The type of an array; None for None."""
+    if x is None:
+        return None
+    aval = x if isinstance(x, jax.ShapeDtypeStruct) else jax.typeof(x)
+    return Leaf(aval.shape, aval.dtype, bool(getattr(aval, "weak_type", False)))
+
+
+def types(tree: Any) -> Any:
+    """The tree's arrays as their types."""
+    return jax.tree.map(leaf_type, tree, is_leaf=is_none)
+
+
+def expect_types(tree: Any, expected: Any, what: str, than: str) -> None:
+    """Assert the structure and every leaf's shape, dtype and weak type."""
+    structure, wanted = jax.tree.structure(tree), jax.tree.structure(expected)
+    assert structure == wanted, (
+        f"{what} has the structure {structure}, {than} has {wanted}"
+    )
+    for (path, leaf), (_, like) in zip(paths_of(tree), paths_of(expected), strict=True):
+        found, want = leaf_type(leaf), leaf_type(like)
+        assert found == want, f"{what}{path} is {found}, {than} is {want}"
+
+
+def numbers(x: Any) -> np.ndarray:
+    """Any array, random keys and bfloat16 too, as numbers to compare."""
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        x = jax.random.key_data(x)
+    x = np.asarray(x)
+    return x.astype(complex) if x.dtype.kind not in "biu" else x
+
+
+def expect_close(
+    tree: Any, expected: Any, what: str, than: str, rtol: float = 0.0
+) -> None:
+    """Assert that the numbers agree: to the bit, or relative to each leaf's largest."""
+    for (path, leaf), (_, like) in zip(paths_of(tree), paths_of(expected), strict=True):
+        if leaf is None or like is None:
+            assert leaf is like, f"{what}{path} is {leaf}, {than} is {like}"
+            continue
+        a, b = numbers(leaf), numbers(like)
+        finite = np.abs(b[np.isfinite(b)])
+        atol = rtol * finite.max() if finite.size else 0.0
+        assert np.allclose(a, b, rtol=0, atol=atol, equal_nan=True), (
+            f"{what}{path} is {leaf}, {than} is {like}"
+        )
+
+
+def expect_no_nan(tree: Any, what: str) -> None:
+    """Assert that there is none in any leaf."""
+    for path, leaf in paths_of(tree):
+        assert leaf is None or not np.isnan(numbers(leaf)).any(), (
+            f"{what}{path} has NaN: {leaf}"
+        )
+
+
+def copied(tree: Any) -> Any:
+    """The same numbers in new buffers."""
+    return jax.tree.map(jnp.copy, tree)
+
+
+def prepare(tx: Any, params: Any) -> Any:
+    """Parameters as the transformation wants them: for most, as they are."""
+    factory = getattr(getattr(tx, "call", None), "factory", None)
+    while isinstance(factory, Remembered) and factory.call is not None:
+        factory = factory.call.args[0]  # of inject_hyperparams(factory)
+    wanted = PREPARE.get(getattr(factory, "__name__", ""))
+    return params if wanted is None else wanted(params)
+
+
+class Stepped(NamedTuple):
+    """What a step gives."""
+
+    updates: Any
+    params: Any
+    state: Any
+
+    @property
+    def moved(self) -> "Stepped":
+        """Without the state, for a state of another kind."""
+        return self._replace(state=None)
+
+
+class Trial:
+    """The first steps of one transformation, each way computed once.
+
+    `make_trial` keeps it, since transformations compare by value: a dozen checks then
+    share one compiled program.
+    """
+
+    def __init__(self, tx: Any):
+        self.tx = tx
+        self.traces = 0
+
+        def step(tx: Any, grads: Any, state: Any, params: Any) -> Any:
+            self.traces += 1
+            return one_step(tx, grads, state, params)
+
+        # Donated, so that the checks of donation need no program of their own.
+        # Unused arguments are kept, so that each donated buffer finds its successor.
+        self.step = jax.jit(
+            step, static_argnums=0, donate_argnums=(2, 3), keep_unused=True
+        )
+
+    def params(self, dtype: Any = jnp.float32, lead: tuple[int, ...] = ()) -> Any:
+        """Fresh parameters, as the transformation wants them."""
+        return prepare(self.tx, waves(1.0, dtype, lead))
+
+    @functools.cached_property
+    def start(self) -> Any:
+        """The state before the first step."""
+        return self.tx.init(self.params())
+
+    @functools.cached_property
+    def jitted(self) -> list[Stepped]:
+        """The results of each step, with `update` under `jit`."""
+        params, state, steps = self.params(), self.start, []
+        for i in range(STEPS):
+            args = gradients(i), copied(state), copied(params)
+            steps.append(self.step(self.tx, *args))
+            _, params, state = steps[-1]
+        return steps
+
+    @functools.cached_property
+    def eager(self) -> list[Stepped]:
+        """The same without `jit`; two steps, for they are slow."""
+        params, state, steps = self.params(), self.start, []
+        for i in range(2):
+            steps.append(one_step(self.tx, gradients(i), state, params))
+            _, params, state = steps[-1]
+        return steps
+
+    def shapes_of(self, dtype: Any = jnp.float32) -> tuple[Any, Any, Any]:
+        """(gradients, state, params) as arrays without numbers, for tracing only."""
+        params = jax.eval_shape(lambda: self.params(dtype))
+        state = jax.eval_shape(self.tx.init, params)
+        return jax.eval_shape(lambda: gradients(0, dtype)), state, params
+
+    def traced(self, dtype: Any = jnp.float32) -> Stepped:
+        """The results of a first step as arrays without numbers."""
+        return jax.eval_shape(
+            lambda *args: one_step(self.tx, *args), *self.shapes_of(dtype)
+        )
+
+
+def one_step(tx: Any, grads: Any, state: Any, params: Any) -> Stepped:
+    """Update, then apply."""
+    updates, state = tx.update(grads, state, params)
+    return Stepped(updates, apply_updates(params, updates), state)
+
+
+def arguments_of(tx: Any) -> dict[str, Any]:
+    """The arguments of its call by name; none for a pair put together by hand."""
+    call = getattr(tx, "call", None)
+    return {} if call is None else dict(call.bound.arguments)
+
+
+def rebuilt(tx: Any, name: str, value: Any) -> Any:
+    """The same call with one argument changed."""
+    bound = tx.call.bound
+    bound.arguments[name] = value
+    return tx.call.factory(*bound.args, **bound.kwargs)
+
+
+@functools.lru_cache(maxsize=8)
+def _trial(tx: Any) -> Trial:
+    return Trial(tx)
+
+
+def make_trial(make: Make) -> Trial:
+    """The trial of what `make` builds; an equal transformation shares it."""
+    return _trial(make())

@@ -1,0 +1,335 @@
+"""Read and change the entries of a state: by name, or those like the parameters."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from gradtx.core.trees import is_none, leaves_like, leaves_of, paths_of
+from gradtx.core.types import MaskedNode
+
+Path = tuple[Any, ...]  # as jax.tree_util has it, with NamedTupleKey for a field
+Filter = Callable[[Path, Any], bool]
+
+_MISSING: Any = object()
+
+
+class NamedTupleKey(NamedTuple):
+    """A step of a path into a NamedTuple: prints as `.count`, knows whose it is."""
+
+    tuple_name: str  # the NamedTuple's class
+    name: str  # the field
+
+    def __str__(self) -> str:
+        return f".{self.name}"
+
+
+def get_all_with_path(
+    tree: Any, key: Any, filtering: Filter | None = None
+) -> list[tuple[Path, Any]]:
+    """All entries of a name, anywhere in a tree, each with its path.
+
+    Args:
+      tree: a state, or any tree.
+      key: a field of a NamedTuple, a key of a dict, an attribute of a registered
+        class, or the name of a NamedTuple itself.
+      filtering: `filtering(path, value)` says which to keep. The path's last step is
+        a `NamedTupleKey`, which has `tuple_name` and `name`, or a key of
+        `jax.tree_util`.
+
+    Returns:
+      Pairs of path and entry, the outer before the inner.
+
+    Example:
+      >>> import jax, gradtx
+      >>> state = gradtx.adam(gradtx.constant_schedule(0.1)).init(1.0)
+      >>> found = gradtx.tree.get_all_with_path(state, "count")
+      >>> [jax.tree_util.keystr(path) for path, _ in found]
+      ['[0].count', '[1].count']
+    """
+    return [
+        (path, value)
+        for path, value in _entries(tree)
+        if _is_called(path, value, key)
+        and (filtering is None or filtering(path, value))
+    ]
+
+
+def get(
+    tree: Any, key: Any, default: Any = _MISSING, filtering: Filter | None = None
+) -> Any:
+    """The one entry of a name, anywhere in a tree.
+
+    What `inject_hyperparams` holds goes before entries of the same name in the state
+    that it wraps: it is the value that the next step uses.
+
+    Args:
+      tree: a state, or any tree.
+      key: a field, a dict key or the name of a NamedTuple.
+      default: what to return where there is none.
+      filtering: `filtering(path, value)` says which to look at, see
+        `get_all_with_path`.
+
+    Raises:
+      KeyError: there is none and no default (the names that there are follow), or
+        there are several (their paths follow).
+
+    Example:
+      >>> import gradtx
+      >>> state = gradtx.adam(gradtx.constant_schedule(0.5)).init(1.0)
+      >>> float(gradtx.tree.get(state, "learning_rate"))
+      0.5
+    """
+    found = _unshadowed(get_all_with_path(tree, key, filtering))
+    if len(found) == 1:
+        return found[0][1]
+    if not found:
+        if default is _MISSING:
+            raise KeyError(_none_found(tree, key))
+        return default
+    raise KeyError(
+        f"{key!r} is at several places: {_written(found)}. Choose with "
+        f"filtering=lambda path, value: ..., or take get_all_with_path."
+    )
+
+
+def set(tree: Any, filtering: Filter | None = None, /, **changes: Any) -> Any:
+    """A copy of a tree with the entries of some names replaced.
+
+    A new entry takes the shape and dtype of the old, so that nothing compiles again.
+    All entries of a name are replaced, also in inner states. One that a schedule
+    writes is written again at the next step.
+
+    Args:
+      tree: a state, or any tree.
+      filtering: `filtering(path, value)` says which to replace, see
+        `get_all_with_path`.
+      **changes: from name to new entry, an array or a tree like the old one.
+
+    Raises:
+      KeyError: a name that is not there; the names that there are follow.
+      ValueError: an entry of another structure or shape; its path follows.
+      TypeError: a number that the old dtype cannot hold (0.5 for a count).
+
+    Example:
+      >>> import gradtx
+      >>> state = gradtx.inject_hyperparams(gradtx.adam)(0.1).init(1.0)
+      >>> state = gradtx.tree.set(state, learning_rate=0.01)
+      >>> state.hyperparams["learning_rate"]
+      Array(0.01, dtype=float32)
+    """
+    for name in changes:
+        if not get_all_with_path(tree, name, filtering):
+            raise KeyError(_none_found(tree, name))
+
+    def replaced(path: Path, node: Any) -> Any:
+        for name, new in changes.items():
+            if _is_called(path, node, name) and (
+                filtering is None or filtering(path, node)
+            ):
+                return fit(new, node, jax.tree_util.keystr(path))
+        children, treedef = _children(node)
+        if treedef is None:
+            return node
+        return treedef.unflatten([replaced((*path, k), x) for k, x in children])
+
+    return replaced((), tree)
+
+
+def fit(new: Any, old: Any, name: str) -> Any:
+    """A new entry, in the structure, shapes and dtypes of the old, and in its place.
+
+    Raises:
+      ValueError, TypeError: where it does not fit; `name` is in the message.
+    """
+    structure = jax.tree.structure(old, is_leaf=is_none)
+    if jax.tree.structure(new, is_leaf=is_none) != structure:
+        raise ValueError(
+            f"{name} is a tree {structure}, got {jax.tree.structure(new)}."
+        )
+    pairs = zip(paths_of(old), jax.tree.leaves(new, is_leaf=is_none), strict=True)
+    return structure.unflatten(_fit_leaf(x, y, name + path) for (path, y), x in pairs)
+
+
+def _fit_leaf(new: Any, old: Any, name: str) -> Any:
+    dtype = getattr(old, "dtype", None)
+    if dtype is None:
+        return new
+    try:
+        shape, given = jnp.shape(new), jnp.result_type(new)
+    except TypeError:
+        raise TypeError(f"{name} must be an array of {dtype}, got {new!r}.") from None
+    if shape != old.shape:
+        raise ValueError(f"{name} has shape {old.shape}, got one of shape {shape}.")
+    whole = isinstance(new, float) and new.is_integer()
+    if not (whole or _holds(dtype, given)):
+        raise TypeError(
+            f"{name} is {dtype}, which cannot hold {new!r}. To have it floating, "
+            f"give a float in the first place: 1.0 for 1."
+        )
+    # A copy: the state may be donated, and the given array with it.
+    value = jnp.array(new, dtype)
+    traced = isinstance(old, Tracer) or isinstance(value, Tracer)
+    if not traced and getattr(old, "committed", False):
+        value = jax.device_put(value, old.sharding)  # or jit would compile again
+    return value
+
+
+def _holds(dtype: Any, given: Any) -> bool:
+    """Whether a number of the one kind goes into the other."""
+    if jnp.issubdtype(given, jax.dtypes.extended) or jnp.issubdtype(
+        dtype, jax.dtypes.extended
+    ):
+        return given == dtype
+    kinds = (np.bool_, jnp.integer, jnp.floating, jnp.complexfloating)
+    rank = [
+        max(i for i, k in enumerate(kinds) if jnp.issubdtype(d, k))
+        for d in (given, dtype)
+    ]
+    return rank[0] <= rank[1]
+
+
+def _entries(node: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Every node below, the outer before the inner, with its path; the node first."""
+    level = [(path, node)]
+    while level:
+        yield from level
+        level = [
+            ((*at, key), child) for at, x in level for key, child in _children(x)[0]
+        ]
+
+
+def _children(node: Any) -> tuple[list[tuple[Any, Any]], Any]:
+    """One level of a tree: the children with their keys, and the structure."""
+    found, treedef = jax.tree_util.tree_flatten_with_path(
+        node, is_leaf=lambda x: x is not node
+    )
+    if node is None or (len(found) == 1 and found[0][0] == ()):
+        return [], None  # a leaf
+    name = type(node).__name__
+    named = hasattr(node, "_fields")
+    return [
+        (NamedTupleKey(name, key.name) if named and hasattr(key, "name") else key, x)
+        for (key,), x in found
+    ], treedef
+
+
+def _name(key: Any) -> Any:
+    """What a step of a path is called; None for a place in a tuple or a list."""
+    return getattr(key, "name", getattr(key, "key", None))
+
+
+def _is_called(path: Path, value: Any, key: Any) -> bool:
+    if path and _name(path[-1]) == key:
+        return True
+    return hasattr(value, "_fields") and type(value).__name__ == key
+
+
+def _unshadowed(found: list[tuple[Path, Any]]) -> list[tuple[Path, Any]]:
+    """Without what lies in a state whose hyperparams have an entry of that name."""
+    wrapped = [
+        (*path[:-2], NamedTupleKey(path[-2].tuple_name, "inner_state"))
+        for path, _ in found
+        if len(path) > 1
+        and isinstance(path[-2], NamedTupleKey)
+        and path[-2].name == "hyperparams"
+    ]
+    return [
+        (path, value)
+        for path, value in found
+        if not any(path[: len(inner)] == inner for inner in wrapped)
+    ]
+
+
+def _written(found: list[tuple[Path, Any]]) -> str:
+    return ", ".join(jax.tree_util.keystr(path) or "(the whole)" for path, _ in found)
+
+
+def _none_found(tree: Any, key: Any) -> str:
+    names = dict.fromkeys(
+        str(_name(path[-1]))
+        for path, _ in _entries(tree)
+        if path and _name(path[-1]) is not None
+    )
+    shown = ", ".join(list(names)[:20]) + (", ..." if len(names) > 20 else "")
+    return f"there is no {key!r}; there are {shown or 'no names'}."
+
+
+class _Placeholder:
+    """A node without leaves that stands for parameters; `index` says for which."""
+
+    def __init__(self, index: int | None):
+        self.index = index
+
+
+jax.tree_util.register_static(_Placeholder)
+
+
+def map_params(
+    initable: Any,
+    f: Callable[..., Any],
+    state: Any,
+    /,
+    *rest: Any,
+    transform_non_params: Callable[[Any], Any] | None = None,
+    is_leaf: Callable[[Any], bool] | None = None,
+) -> Any:
+    """Map over what in a state is shaped like the parameters.
+
+    Made for shardings: `map_params(tx, lambda _, s: s, state, shardings,
+    transform_non_params=lambda _: replicated)`. It looks where `init` puts its
+    parameters when it is given placeholders; what a mask has taken out stays out.
+
+    Args:
+      initable: a transformation, or its `init`.
+      f: `f(leaf, *rest_leaves)` for each leaf of the state that a parameter made.
+      state: the state, or a tree like it (of shapes, of shardings).
+      *rest: trees like the parameters. A mask or labels that are given as trees, not
+        as functions, need at least one: it tells what the parameters look like.
+      transform_non_params: applied to the other leaves; by default they stay.
+      is_leaf: what else is a leaf of the state.
+
+    Returns:
+      A tree like the state.
+
+    Raises:
+      TypeError: `init` cannot work on placeholders.
+      ValueError: the state is not one of this `init`.
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> tx = gradtx.trace(0.9)
+      >>> gradtx.tree.map_params(tx, lambda m: m + 1, tx.init(jnp.zeros(2)))
+      TraceState(trace=Array([1., 1.], dtype=float32))
+    """
+    init = getattr(initable, "init", initable)
+    treedef = leaves_of(rest[0])[1] if rest else None
+    columns = [leaves_like(treedef, tree, "rest", rest[0]) for tree in rest]
+    params: Any = _Placeholder(None)
+    if treedef is not None:
+        params = treedef.unflatten(map(_Placeholder, range(len(columns[0]))))
+    try:
+        made = init(params)
+    except Exception as error:
+        hint = "" if rest else "; with a mask or labels given as a tree, give rest"
+        raise TypeError(
+            f"map_params: init does not work on placeholders for the parameters{hint}."
+        ) from error
+
+    def stop(x: Any) -> bool:
+        return isinstance(x, MaskedNode) or (is_leaf is not None and is_leaf(x))
+
+    def each(place: Any, part: Any) -> Any:
+        if not isinstance(place, _Placeholder):
+            return part if transform_non_params is None else transform_non_params(part)
+        row = [] if place.index is None else [column[place.index] for column in columns]
+        return jax.tree.map(
+            lambda x: x if isinstance(x, MaskedNode) else f(x, *row), part, is_leaf=stop
+        )
+
+    return jax.tree.map(
+        each, made, state, is_leaf=lambda x: isinstance(x, _Placeholder)
+    )

@@ -1,0 +1,107 @@
+"""Many small leaves as a few long vectors."""
+
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core.transformation import transformation
+from gradtx.core.trees import absent, check_inexact, leaves_like, leaves_of
+from gradtx.wrappers.inner import inner_of
+
+
+@transformation
+def flatten(inner: Any):
+    """Join all leaves of one dtype into one vector for the inner transformation.
+
+    Where a model has hundreds of small leaves, a step starts hundreds of small
+    kernels, and each is compiled. Joined, there is one for each dtype of the
+    parameters; the price is a copy of the gradients (and of the parameters, if the
+    inner transformation reads them) in each step, so it does not pay for large
+    leaves, nor for leaves that are sharded across devices.
+
+    A rule for each entry (Adam, Lion, decay, clipping by the global norm) gives the
+    same numbers. One that looks at whole leaves (clip_by_block_rms, LAMB's trust
+    ratio) sees one leaf a dtype, and one that wants matrices (Muon, Shampoo,
+    Adafactor's factors) sees vectors.
+
+    State: the inner one, made of a dict from the dtype's name to a vector.
+
+    Args:
+      inner: the transformation to run on the vectors. It sees them grouped by the
+        parameters' dtypes (the updates', if `update` gets no parameters). An update
+        that is `None` among others counts as zeros there, and stays `None`. Extra
+        arguments reach it as they are.
+
+    Raises:
+      TypeError: if inner is not a transformation, or an update is of integers.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, gradtx
+      >>> tx = gradtx.flatten(gradtx.trace(0.9))
+      >>> state = tx.init({"w": jnp.ones((2, 2)), "b": jnp.ones(3)})
+      >>> jax.tree.map(jnp.shape, state.trace)
+      {'float32': (7,)}
+    """
+    tx = inner_of("flatten: inner", inner)
+
+    def init(params):
+        leaves, _ = leaves_of(params)
+        return tx.init(_join(leaves, leaves, _groups(leaves)))
+
+    def update(updates, state, params=None, **extra):
+        leaves, treedef = leaves_of(updates)
+        check_inexact(leaves, updates)  # joined with others they would pass for floats
+        if params is None:
+            like, joined = leaves, None
+            groups = _groups(like)
+        else:
+            like = leaves_like(treedef, params, "params", updates)
+            groups = _groups(like)
+            joined = _join(like, like, groups)
+        vectors, state = tx.update(_join(leaves, like, groups), state, joined, **extra)
+        for name, places in groups.items():
+            if vectors[name] is None:
+                continue
+            ends = itertools.accumulate(jnp.size(like[i]) for i in places)
+            parts = jnp.split(vectors[name], list(ends)[:-1])
+            for i, part in zip(places, parts, strict=True):
+                g = leaves[i]
+                if not absent(g):
+                    part = part.astype(jnp.result_type(g))
+                    leaves[i] = jnp.reshape(part, jnp.shape(g))
+        return treedef.unflatten(leaves), state
+
+    return init, update
+
+
+def _groups(leaves: list[Any]) -> dict[str, list[int]]:
+    """The places of the leaves of each dtype, by its name."""
+    groups: dict[str, list[int]] = {}
+    for i, leaf in enumerate(leaves):
+        if not absent(leaf):
+            groups.setdefault(jnp.result_type(leaf).name, []).append(i)
+    return groups
+
+
+def _join(
+    leaves: list[Any], like: list[Any], groups: dict[str, list[int]]
+) -> dict[str, jax.Array | None]:
+    """One vector a group. Absent leaves are zeros in it, or it is absent as a whole."""
+    joined: dict[str, jax.Array | None] = {}
+    for name, places in groups.items():
+        present = [jnp.asarray(leaves[i]) for i in places if not absent(leaves[i])]
+        if not present:
+            joined[name] = None
+            continue
+        dtype = jnp.result_type(*[x.dtype for x in present])
+        joined[name] = jnp.concatenate(
+            [
+                jnp.zeros(jnp.size(like[i]), dtype)
+                if absent(leaves[i])
+                else jnp.ravel(leaves[i]).astype(dtype)
+                for i in places
+            ]
+        )
+    return joined

@@ -1,0 +1,131 @@
+"""Every public factory against every check; exceptions are data, with their reason."""
+
+import functools
+import types
+
+import jax.numpy as jnp
+import pytest
+
+import gradtx
+from gradtx.testing import CHECKS, check_transformation, discover, sample
+from gradtx.testing.samples import falling, is_matrix
+
+ORDER = ("complex numbers have no order", "[Cc]omplex")
+PASSES = ("it computes nothing", r"gradient of integers at .*, got none")
+USERS = ("the user's function decides", r"gradient of integers at .*, got none")
+MEET = (
+    "fast and slow weights must arrive at the same place",
+    r"updates\..* is float32\[.*, the gradient is bfloat16\[",
+)
+
+# (name, check) -> why it cannot hold, and a pattern of what the check then says, so
+# that an exception hides nothing else. A check that holds nonetheless fails here.
+EXCEPTIONS = {
+    ("chain_of_none", "refuses_integer_gradients"): PASSES,
+    ("clip", "takes_complex"): ORDER,
+    ("identity", "refuses_integer_gradients"): PASSES,
+    ("lookahead", "takes_gradients_of_another_dtype"): MEET,
+    ("lookahead_reset", "takes_gradients_of_another_dtype"): MEET,
+    ("rprop", "takes_complex"): ORDER,
+    ("scale_by_rprop", "takes_complex"): ORDER,
+    ("stateless", "refuses_integer_gradients"): USERS,
+    ("stateless_with_tree_map", "refuses_integer_gradients"): USERS,
+}
+
+# Beside each factory with sample arguments: calls that take another way through it.
+VARIANTS = {
+    "adam_nesterov": functools.partial(gradtx.adam, 0.1, nesterov=True),
+    "add_decayed_weights_scheduled": functools.partial(
+        gradtx.add_decayed_weights, falling, is_matrix
+    ),
+    "chain_of_none": gradtx.chain,
+    "chain_of_chains": functools.partial(
+        gradtx.chain,
+        gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.trace(0.9)),
+        gradtx.partition({"a": gradtx.adam(0.1), "b": gradtx.set_to_zero()}, "a"),
+    ),
+    "injected": functools.partial(gradtx.inject_hyperparams(gradtx.adam), falling),
+    "lookahead_reset": functools.partial(
+        gradtx.lookahead, gradtx.adam(0.1), 2, 0.5, reset_state=True
+    ),
+    "masked_with_zero": functools.partial(
+        gradtx.masked, gradtx.adam(0.1), is_matrix, otherwise="zero"
+    ),
+    "rmsprop_centered": functools.partial(
+        gradtx.rmsprop, 0.1, centered=True, momentum=0.9, nesterov=True
+    ),
+    "sgd_plain": functools.partial(gradtx.sgd, falling),
+    "trace_dampened": functools.partial(gradtx.trace, 0.9, dampening=0.5),
+}
+
+MAKES = {
+    name: functools.partial(factory, *args, **kwargs)
+    for name, factory in discover(gradtx).items()
+    for args, kwargs in [sample(factory)]
+} | VARIANTS
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("name", MAKES)
+def test_conforms(name, check):
+    if (name, check) not in EXCEPTIONS:
+        CHECKS[check](MAKES[name])
+        return
+    reason, said = EXCEPTIONS[name, check]
+    with pytest.raises(AssertionError, match=said):
+        CHECKS[check](MAKES[name])
+    pytest.xfail(reason)
+
+
+def test_exceptions_are_of_factories_and_checks_that_exist():
+    unknown = [key for key in EXCEPTIONS if key[0] not in MAKES or key[1] not in CHECKS]
+    assert not unknown
+
+
+def test_a_factory_is_found_once_under_its_own_name():
+    found = discover(gradtx)
+    assert found["partition"] is gradtx.partition
+    assert "multi_transform" not in found  # another name of partition
+    assert len(set(map(id, found.values()))) == len(found)
+
+
+@gradtx.transformation
+def signsgd(learning_rate, momentum=0.9):
+    """New, with parameters of familiar names."""
+    return gradtx.chain(
+        gradtx.ema(momentum),
+        gradtx.stateless_with_tree_map(sign),
+        gradtx.scale_by_learning_rate(learning_rate),
+    )
+
+
+def sign(g, p):
+    return jnp.sign(g)
+
+
+def test_a_new_factory_is_taken_up_by_its_export_alone():
+    module = types.ModuleType("package")
+    module.signsgd = signsgd
+    [(name, factory)] = discover(module).items()
+    assert name == "signsgd"
+    args, kwargs = sample(factory)
+    # What its inner steps refuse, they refuse under their own names: see sgd.
+    skip = ["refuses_bad_hyperparameters"]
+    check_transformation(lambda: factory(*args, **kwargs), skip=skip)
+
+
+def test_sample_says_what_it_does_not_know():
+    @gradtx.transformation
+    def sharpen(learning_rate, sharpness):
+        return gradtx.scale(learning_rate * sharpness)
+
+    with pytest.raises(LookupError, match=r"sharpen needs 'sharpness'.*VALUES"):
+        sample(sharpen)
+
+
+def test_sample_goes_by_kind_of_parameter():
+    @gradtx.transformation
+    def sharpen(learning_rate, eps=1e-8, *, decay, momentum=0.5):
+        return gradtx.scale(learning_rate)
+
+    assert sample(sharpen) == ((0.1,), {"decay": 0.9})
