@@ -13,7 +13,7 @@ def safe_increment(count: jax.Array) -> jax.Array:
 
     Example:
       >>> import jax.numpy as jnp, gradtx
-      >>> gradtx.safe_increment(jnp.array(2**31 - 1))
+      >>> gradtx.safe_increment(jnp.int32(2**31 - 1))
       Array(2147483647, dtype=int32)
     """
     return jnp.where(count < jnp.iinfo(count.dtype).max, count + 1, count)

@@ -134,7 +134,9 @@ def with_extra_args_support(tx: Any) -> GradientTransformationExtraArgs:
 
     Example:
       >>> import gradtx
-      >>> pair = gradtx.GradientTransformation(lambda p: (), lambda u, s, p=None: (u, s))
+      >>> def update(updates, state, params=None):
+      ...     return updates, state
+      >>> pair = gradtx.GradientTransformation(lambda params: (), update)
       >>> gradtx.with_extra_args_support(pair).update(1.0, (), value=2.0)
       (1.0, ())
     """

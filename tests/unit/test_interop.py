@@ -74,7 +74,7 @@ def test_optax_inside_gradtx_chain_takes_extra_arguments():
     tx = gradtx.chain(gradtx.identity(), optax.contrib.reduce_on_plateau(patience=1))
     state = tx.init(params())
     for _ in range(3):
-        updates, state = tx.update(params(), state, params(), value=1.0, other=2)
+        _, state = tx.update(params(), state, params(), value=1.0, other=2)
     assert float(state[1].scale) < 1
 
 
