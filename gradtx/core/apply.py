@@ -5,13 +5,26 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.trees import absent, check_match, leaves_of, paths_of
+from gradtx.core.trees import absent, check_match, failure, leaves_of, paths_of
 from gradtx.core.types import Params, Updates
 
 
-@jax.jit
-def _add(p: Any, u: Any) -> Any:
+def add_to(p: Any, u: Any) -> Any:
+    """The sum in the wider dtype, rounded to the parameter's."""
     return (p + u).astype(p.dtype)
+
+
+_add = jax.jit(add_to)
+
+
+def check_moves(p: Any, params: Params, i: int) -> None:
+    """Raise if an update of leaf i would be lost."""
+    if not jnp.issubdtype(jnp.result_type(p), jnp.inexact):
+        raise failure(
+            f"params{paths_of(params)[i][0]} is {jnp.result_type(p)}: an update would "
+            f"be rounded off. Give None as its update.",
+            TypeError,
+        )
 
 
 def apply_updates(params: Params, updates: Updates) -> Params:
@@ -41,13 +54,8 @@ def apply_updates(params: Params, updates: Updates) -> Params:
     for i, u in enumerate(leaves_of(updates)[0]):
         if absent(u):
             continue
-        p = jnp.asarray(leaves[i])
-        if not jnp.issubdtype(p.dtype, jnp.inexact):
-            raise TypeError(
-                f"params{paths_of(params)[i][0]} is {p.dtype}: an update would be "
-                f"rounded off. Give None as its update."
-            )
-        leaves[i] = _add(p, jnp.asarray(u))
+        check_moves(leaves[i], params, i)
+        leaves[i] = _add(jnp.asarray(leaves[i]), jnp.asarray(u))
     return treedef.unflatten(leaves)
 
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from gradtx.core.apply import apply_updates
 from gradtx.core.masking import hide, reveal, spread
+from gradtx.core.plan import Plan, join, plan_of, updating
 from gradtx.core.transformation import transformation, with_extra_args_support
 from gradtx.core.trees import failure, leaves_of, paths_of
 
@@ -32,17 +33,22 @@ def chain(*transforms: Any):
       chain(clip_by_global_norm(1.0), sgd(0.1))
     """
     members = [_member(f"chain: argument {i}", tx) for i, tx in enumerate(transforms)]
+    groups = _grouped(members)
 
     def init(params):
         return tuple(tx.init(params) for tx in members)
 
+    if len(groups) == 1 and isinstance(groups[0][1], Plan):
+        plan = groups[0][1].checked(lambda state: check_states(state, len(members)))
+        return init, updating(plan)
+
     def update(updates, state, params=None, **extra):
         check_states(state, len(members))
-        return run(members, updates, state, params, extra)
+        return run(groups, updates, state, params, extra)
 
     def step(updates, state, params, **extra):
         check_states(state, len(members))
-        return run_step(members, updates, state, params, extra)
+        return run_step(groups, updates, state, params, extra)
 
     return init, update, step
 
@@ -81,6 +87,7 @@ def named_chain(*transforms: tuple[str, Any]):
             raise ValueError(f"named_chain: the name {pair[0]!r} comes twice.")
         names.append(pair[0])
         members.append(_member(f"named_chain: {pair[0]!r}", pair[1]))
+    groups = _grouped(members)
 
     def init(params):
         return {n: tx.init(params) for n, tx in zip(names, members, strict=True)}
@@ -91,33 +98,68 @@ def named_chain(*transforms: tuple[str, Any]):
         return [state[name] for name in names]
 
     def update(updates, state, params=None, **extra):
-        updates, states = run(members, updates, listed(state), params, extra)
+        updates, states = run(groups, updates, listed(state), params, extra)
         return updates, dict(zip(names, states, strict=True))
 
     def step(updates, state, params, **extra):
-        params, states = run_step(members, updates, listed(state), params, extra)
+        params, states = run_step(groups, updates, listed(state), params, extra)
         return params, dict(zip(names, states, strict=True))
 
     return init, update, step
 
 
-def run(members, updates, states, params, extra):
-    """Update through members in turn; the states come back as a tuple."""
+def _grouped(members):
+    """Members that run together: pairs of how many they are and a plan, or the member.
+
+    Neighbours with plans are joined, up to one that has to see their result.
+    """
+    groups: list[tuple[int, Any]] = []
+    waiting: list[Plan] = []
+
+    def close():
+        if waiting:
+            groups.append((len(waiting), join(waiting)))
+            waiting.clear()
+
+    for tx in members:
+        plan = plan_of(tx.update)
+        if plan is None or plan.reads_updates:
+            close()
+        if plan is None:
+            groups.append((1, tx))
+        else:
+            waiting.append(plan)
+    close()
+    return groups
+
+
+def run(groups, updates, states, params, extra):
+    """Update through groups in turn; the states come back as a tuple."""
     new = []
-    for tx, state in zip(members, states, strict=True):
-        updates, state = tx.update(updates, state, params, **extra)
-        new.append(state)
+    for n, group in groups:
+        here, states = states[:n], states[n:]
+        if isinstance(group, Plan):
+            updates, some = group(updates, here, params)
+            new += some
+        else:
+            updates, state = group.update(updates, here[0], params, **extra)
+            new.append(state)
     return updates, tuple(new)
 
 
-def run_step(members, updates, states, params, extra):
-    """The same, with the application left to the last member."""
-    if not members:
+def run_step(groups, updates, states, params, extra):
+    """The same, with the application left to the last group."""
+    if not groups:
         return apply_updates(params, updates), ()
-    *firsts, last = members
-    updates, new = run(firsts, updates, states[:-1], params, extra)
-    params, state = last.step(updates, states[-1], params, **extra)
-    return params, (*new, state)
+    n, last = groups[-1]
+    firsts, here = states[: len(states) - n], states[len(states) - n :]
+    updates, new = run(groups[:-1], updates, firsts, params, extra)
+    if isinstance(last, Plan):
+        params, some = last(updates, here, params, apply=True)
+    else:
+        params, state = last.step(updates, here[0], params, **extra)
+        some = (state,)
+    return params, (*new, *some)
 
 
 def check_states(state: Any, n: int) -> None:

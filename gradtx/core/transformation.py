@@ -7,6 +7,7 @@ from typing import Any, ParamSpec
 
 from gradtx.core import trees
 from gradtx.core.call import Call
+from gradtx.core.plan import Plan, plan_of
 from gradtx.core.types import GradientTransformation, GradientTransformationExtraArgs
 
 P = ParamSpec("P")
@@ -55,15 +56,22 @@ def remember(made: tuple[Any, ...], call: Call) -> GradientTransformationExtraAr
         made_of = made if made.call is not None else None
     else:
         init, update, *rest = made
-        update = takes_extra(update)
         step = takes_extra(rest[0]) if rest else None
-    tx = GradientTransformationExtraArgs(
-        _guard_init(call, unguarded(init)), _guard_update(call, unguarded(update))
-    )
+    init, update = unguarded(init), unguarded(update)
+    plan = plan_of(update)
+    guarded = _guard_update(call, takes_extra(update))
+    if plan is not None:
+        guarded.__dict__["plan"] = plan.named(call.name)
+        step = functools.partial(_step, plan) if step is None else step
+    tx = GradientTransformationExtraArgs(_guard_init(call, init), guarded)
     tx.call = call
     tx.made_of = made_of
     tx._step = None if step is None else _guard_update(call, unguarded(step))
     return tx
+
+
+def _step(plan: Plan, updates: Any, state: Any, params: Any, **extra: Any) -> Any:
+    return plan(updates, state, params, apply=True)
 
 
 def unguarded(fn: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,8 +13,8 @@ import numpy as np
 from jax.core import Tracer
 
 from gradtx.core.call import Call, Remembered, show
-from gradtx.core.leafwise import check_state
 from gradtx.core.numerics import safe_increment
+from gradtx.core.plan import check_state
 from gradtx.core.transformation import remember, with_extra_args_support
 from gradtx.core.trees import absent, compute_dtype, failure
 from gradtx.core.types import GradientTransformation, GradientTransformationExtraArgs

@@ -3,8 +3,9 @@
 import jax.numpy as jnp
 
 from gradtx.core import check
-from gradtx.core.leafwise import leafwise, lift, stateless_init
+from gradtx.core.leafwise import leafwise, stateless_init
 from gradtx.core.numerics import abs_sq
+from gradtx.core.plan import Inputs, planned
 from gradtx.core.transformation import transformation
 from gradtx.core.types import EmptyState, Scalar
 from gradtx.tree.norms import norm
@@ -66,15 +67,16 @@ def clip_by_global_norm(max_norm: Scalar):
       Array([0.6, 0.8], dtype=float32)
     """
     check.positive("max_norm", max_norm)
-    # One scalar times g, not g / norm * max_norm: XLA would store the quotient.
-    apply = lift(lambda g, factor: factor * g)
 
-    def update(updates, state, params=None):
+    # One scalar times g, not g / norm * max_norm: XLA would store the quotient.
+    def prepare(updates, state, params):
         size = norm(updates)
         factor = jnp.where(size < max_norm, 1.0, max_norm / size)
-        return apply(updates, scalars=(factor,))[0], state
+        return Inputs(scalars=(factor,)), lambda: state
 
-    return stateless_init, update
+    return planned(
+        stateless_init, lambda g, factor: factor * g, prepare, reads_updates=True
+    )
 
 
 @transformation

@@ -1,16 +1,16 @@
 """Weight decay."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from gradtx.core import check
-from gradtx.core.leafwise import check_state, lift, need_params, stateless_init
-from gradtx.core.masking import MaskOrFn, hide, resolve_mask, reveal
+from gradtx.core.masking import MaskOrFn, resolve_mask
 from gradtx.core.numerics import as_float, safe_increment
+from gradtx.core.plan import Inputs, check_state, planned
 from gradtx.core.transformation import transformation
-from gradtx.core.types import ScalarOrSchedule
+from gradtx.core.types import EmptyState, ScalarOrSchedule
 
 
 class AddDecayedWeightsState(NamedTuple):
@@ -59,31 +59,23 @@ def add_decayed_weights(
     """
     if not callable(weight_decay):
         check.nonnegative("weight_decay", weight_decay)
-    apply = lift(lambda g, p, decay: g + decay * p, with_params=True)
 
-    def decayed(updates, params, decay):
-        need_params(params)
-        if mask is None:
-            return apply(updates, (), params, (decay,))[0]
-        chosen = resolve_mask(mask, params)
-        inside, _ = apply(hide(updates, chosen), (), hide(params, chosen), (decay,))
-        return reveal(inside, updates, chosen)
-
-    if not callable(weight_decay):
-
-        def update(updates, state, params=None):
-            return decayed(updates, params, weight_decay), state
-
-        return stateless_init, update
+    def inputs(params, decay):
+        chosen = None if mask is None else resolve_mask(mask, params)
+        return Inputs(scalars=(decay,), mask=chosen)
 
     def init(params):
+        if not callable(weight_decay):
+            return EmptyState()
         count = jnp.zeros([], jnp.int32)
         return AddDecayedWeightsState(count, as_float(weight_decay(count)))
 
-    def update_scheduled(updates, state, params: Any = None):
+    def prepare(updates, state, params):
+        if not callable(weight_decay):
+            return inputs(params, weight_decay), lambda: state
         check_state(state, AddDecayedWeightsState)
         decay = as_float(weight_decay(state.count))
-        count = safe_increment(state.count)
-        return decayed(updates, params, decay), AddDecayedWeightsState(count, decay)
+        new = AddDecayedWeightsState(safe_increment(state.count), decay)
+        return inputs(params, decay), lambda: new
 
-    return init, update_scheduled
+    return planned(init, lambda g, p, decay: g + decay * p, prepare, with_params=True)

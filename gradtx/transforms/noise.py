@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import check
-from gradtx.core.leafwise import check_state, lift
 from gradtx.core.numerics import as_float, safe_increment
+from gradtx.core.plan import Inputs, check_state, planned
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar
 from gradtx.tree.random import random_like
@@ -49,18 +49,17 @@ def add_noise(eta: Scalar, gamma: Scalar, key: Any = None, *, seed: int | None =
     if (key is None) == (seed is None):
         raise ValueError("add_noise needs a random key: give either key or seed.")
     start: Any = seed if key is None else key
-    apply = lift(lambda g, n, scale: (g + scale * n, n))
 
     def init(params):
         made = jax.random.key(start) if isinstance(start, int) else jnp.copy(start)
         return AddNoiseState(jnp.zeros([], jnp.int32), made)
 
-    def update(updates, state, params=None):
+    def prepare(updates, state, params):
         check_state(state, AddNoiseState)
         following, used = jax.random.split(state.rng_key)
         count = safe_increment(state.count)
         scale = jnp.sqrt(eta / as_float(count) ** gamma)
-        updates, _ = apply(updates, (random_like(used, updates),), scalars=(scale,))
-        return updates, AddNoiseState(count, following)
+        noise = random_like(used, updates)
+        return Inputs([noise], (scale,)), lambda _: AddNoiseState(count, following)
 
-    return init, update
+    return planned(init, lambda g, n, scale: (g + scale * n, n), prepare)

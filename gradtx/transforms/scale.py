@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import check
-from gradtx.core.leafwise import check_state, leafwise, lift
+from gradtx.core.leafwise import leafwise
 from gradtx.core.numerics import as_float, safe_increment
+from gradtx.core.plan import Inputs, check_state, planned
 from gradtx.core.transformation import transformation
 from gradtx.core.types import EmptyState, Scalar, ScalarOrSchedule, Schedule
 
@@ -105,17 +106,15 @@ def scale_by_learning_rate(learning_rate: ScalarOrSchedule, *, flip_sign: bool =
     sign = -1 if flip_sign else 1
     if not callable(learning_rate):
         return leafwise(EmptyState, lambda g: sign * learning_rate * g)
-    apply = lift(lambda g, rate: sign * rate * g)
 
     def init(params):
         count = jnp.zeros([], jnp.int32)
         return ScaleByLearningRateState(count, as_float(learning_rate(count)))
 
-    def update(updates, state, params=None):
+    def prepare(updates, state, params):
         check_state(state, ScaleByLearningRateState)
         rate = as_float(learning_rate(state.count))
-        updates, _ = apply(updates, scalars=(rate,))
-        count = safe_increment(state.count)
-        return updates, ScaleByLearningRateState(count, rate)
+        new = ScaleByLearningRateState(safe_increment(state.count), rate)
+        return Inputs(scalars=(rate,)), lambda: new
 
-    return init, update
+    return planned(init, lambda g, rate: sign * rate * g, prepare)

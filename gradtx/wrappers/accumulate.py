@@ -10,8 +10,8 @@ from jax import lax
 
 from gradtx.core import check
 from gradtx.core.call import Call
-from gradtx.core.leafwise import check_state, lift
 from gradtx.core.numerics import as_float, safe_increment
+from gradtx.core.plan import check_state, lift
 from gradtx.core.transformation import remember
 from gradtx.core.trees import compute_dtype, map_present
 from gradtx.core.types import GradientTransformationExtraArgs, Updates

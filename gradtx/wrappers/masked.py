@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from gradtx.core import check
 from gradtx.core.apply import apply_updates
 from gradtx.core.compose import MaskedState
-from gradtx.core.leafwise import check_state
 from gradtx.core.masking import MaskOrFn, hide, resolve_mask, reveal
+from gradtx.core.plan import check_state
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import leaves_of, map_present
 from gradtx.wrappers.inner import inner_of

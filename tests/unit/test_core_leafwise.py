@@ -10,8 +10,9 @@ import pytest
 
 import gradtx
 from gradtx.core import check
-from gradtx.core.leafwise import full, leafwise, lift, slot_dtype, zeros
+from gradtx.core.leafwise import Slot, full, leafwise, slot_dtype, zeros
 from gradtx.core.numerics import abs_sq, divide, one_minus_power, safe_increment
+from gradtx.core.plan import lift
 
 
 class SumState(NamedTuple):
@@ -115,8 +116,6 @@ def test_a_slot_is_as_named_or_the_parameters_at_least_float32():
 def test_a_slot_may_be_a_small_tree():
     class Coded(NamedTuple):
         m: gradtx.Updates
-
-    from gradtx.core.leafwise import Slot
 
     slot = Slot(lambda p: {"codes": jnp.zeros(p.shape, jnp.int8)}, like_param=False)
     init, _ = leafwise(Coded, lambda g, m: (g, m), m=slot)
