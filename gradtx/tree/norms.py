@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from gradtx.core.numerics import abs_sq
 from gradtx.core.trees import absent, compute_dtype, leaves_of
 from gradtx.tree import arithmetic
+from gradtx.tree.pooling import pooled
 
 
 def sum_of_squares(tree: Any) -> jax.Array:
@@ -17,11 +18,14 @@ def sum_of_squares(tree: Any) -> jax.Array:
     float16 leaf cannot overflow. An empty tree has 0.
     """
     total = jnp.zeros([], jnp.float32)
-    for leaf in leaves_of(tree)[0]:
-        if not absent(leaf):
-            x = jnp.asarray(leaf)
-            total += jnp.sum(abs_sq(x.astype(compute_dtype(x.dtype))))
+    for x in pooled(tree):
+        total += _sum_of_squares(x)
     return total
+
+
+@jax.jit
+def _sum_of_squares(x: jax.Array) -> jax.Array:
+    return jnp.sum(abs_sq(x.astype(compute_dtype(x.dtype))))
 
 
 def norm(

@@ -92,6 +92,7 @@ def test_a_factory_is_found_once_under_its_own_name():
 @gradtx.transformation
 def signsgd(learning_rate, momentum=0.9):
     """New, with parameters of familiar names."""
+    gradtx.check.decay("momentum", momentum)
     return gradtx.chain(
         gradtx.ema(momentum),
         gradtx.stateless_with_tree_map(sign),
@@ -109,9 +110,7 @@ def test_a_new_factory_is_taken_up_by_its_export_alone():
     [(name, factory)] = discover(module).items()
     assert name == "signsgd"
     args, kwargs = sample(factory)
-    # What its inner steps refuse, they refuse under their own names: see sgd.
-    skip = ["refuses_bad_hyperparameters"]
-    check_transformation(lambda: factory(*args, **kwargs), skip=skip)
+    check_transformation(lambda: factory(*args, **kwargs))
 
 
 def test_sample_says_what_it_does_not_know():
