@@ -8,7 +8,7 @@ from gradtx.core import check
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import leafwise, zeros
 from gradtx.core.masking import MaskOrFn
-from gradtx.core.numerics import abs_sq
+from gradtx.core.numerics import abs_sq, divide
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar, ScalarOrSchedule, Updates
 from gradtx.transforms.decay import add_decayed_weights
@@ -52,8 +52,12 @@ def scale_by_adadelta(rho: Scalar = 0.9, eps: Scalar = 1e-6):
 
     def rule(g, e_g, e_x):
         e_g = rho * e_g + (1 - rho) * abs_sq(g)
-        u = jnp.sqrt(e_x + eps) / jnp.sqrt(e_g + eps) * g
-        return u, e_g, rho * e_x + (1 - rho) * abs_sq(u)
+        e_x = rho * e_x + (1 - rho) * abs_sq(g) * (e_x + eps) / (e_g + eps)
+        # The old e_x expressed by the new: it is then dead, and a donated step copies
+        # nothing. Neither root nor quotient is shared, or XLA would store it. All terms
+        # are positive.
+        squared = rho * (e_g + eps) + (1 - rho) * abs_sq(g)
+        return g * jnp.sqrt(divide(e_x + rho * eps, squared, rho)), e_g, e_x
 
     return leafwise(
         ScaleByAdaDeltaState, rule, e_g=zeros(real=True), e_x=zeros(real=True)

@@ -60,6 +60,11 @@ def add_decayed_weights(
     if not callable(weight_decay):
         check.nonnegative("weight_decay", weight_decay)
 
+    none = isinstance(weight_decay, float | int) and weight_decay == 0
+
+    def rule(g, p, decay):
+        return g if none else g + decay * p  # XLA would store the sum with 0 p
+
     def inputs(params, decay):
         chosen = None if mask is None else resolve_mask(mask, params)
         return Inputs(scalars=(decay,), mask=chosen)
@@ -78,4 +83,4 @@ def add_decayed_weights(
         new = AddDecayedWeightsState(safe_increment(state.count), decay)
         return inputs(params, decay), lambda: new
 
-    return planned(init, lambda g, p, decay: g + decay * p, prepare, with_params=True)
+    return planned(init, rule, prepare, with_params=True)

@@ -32,11 +32,18 @@ def zero_nans():
     """
 
     def rule(g, found_nan):
-        bad = jnp.isnan(g)
-        return jnp.where(bad, 0, g), jnp.any(bad)
+        return jnp.where(jnp.isnan(g), 0, g), _any_nan(g)
 
     flag = Slot(lambda p: jnp.zeros([], bool), like_param=False)
     return leafwise(ZeroNansState, rule, found_nan=flag)
+
+
+def _any_nan(g):
+    if jnp.iscomplexobj(g):
+        return _any_nan(g.real) | _any_nan(g.imag)
+    # min(|g|, 1) is NaN where g is, and its sum is finite otherwise. XLA fuses this
+    # into the sum; what isnan gives it would store, a byte an entry.
+    return jnp.isnan(jnp.sum(jnp.minimum(jnp.abs(g), 1)))
 
 
 @transformation

@@ -100,8 +100,14 @@ def lookahead(
     tx = inner_of("lookahead: fast_optimizer", fast_optimizer)
 
     # Updates that lead to the new slow weights: of the fast ones, and of the slow.
-    fast_way = lift(lambda u, p, s: (_towards(p + u, s) - p, s), with_params=True)
-    slow_way = lift(lambda u, p, s: (_towards(p + u, s) - s, s), with_params=True)
+    def fast_rule(u, p, s, sync):
+        return jnp.where(sync, _towards(p + u, s) - p, u), s
+
+    def slow_rule(u, p, s, sync):
+        return jnp.where(sync, _towards(p + u, s) - s, 0), s
+
+    fast_way = lift(fast_rule, with_params=True)
+    slow_way = lift(slow_rule, with_params=True)
     meet = lift(lambda s, p: (_towards(p, s), p))
 
     def _towards(fast, slow):
@@ -116,16 +122,6 @@ def lookahead(
         sync = steps >= sync_period
         return sync, jnp.where(sync, 0, steps)
 
-    def sync_updates(updates, state, params):
-        fast, _ = fast_way(updates, (params.slow,), params.fast)
-        slow, _ = slow_way(updates, (params.slow,), params.fast)
-        if reset_state:
-            state = tx.init(apply_updates(params.fast, fast))
-        return LookaheadParams(fast, slow), state
-
-    def keep_updates(updates, state, params):
-        return LookaheadParams(updates, map_present(jnp.zeros_like, updates)), state
-
     def update(updates, state, params: Any = None, **extra):
         check_state(state, LookaheadState)
         need_params(params)
@@ -134,10 +130,18 @@ def lookahead(
         sync, steps = count(state)
         # Not below the parameters' dtype: both sets must arrive at the same place.
         updates = jax.tree.map(_widened, updates, params.fast, is_leaf=is_none)
-        updates, fast_state = lax.cond(
-            sync, sync_updates, keep_updates, updates, fast_state, params
-        )
-        return updates, LookaheadState(fast_state, steps)
+        fast, _ = fast_way(updates, (params.slow,), params.fast, (sync,))
+        slow, _ = slow_way(updates, (params.slow,), params.fast, (sync,))
+        if reset_state:
+            met = apply_updates(params.fast, fast)
+            fast_state = lax.cond(sync, init_again, keep_state, met, fast_state)
+        return LookaheadParams(fast, slow), LookaheadState(fast_state, steps)
+
+    def init_again(params, state):
+        return tx.init(params)
+
+    def keep_state(params, state):
+        return state
 
     def sync_params(updates, state, params):
         here = jax.tree.map(_where_present, updates, params.slow, is_leaf=is_none)
