@@ -5,7 +5,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.trees import absent, check_match, failure, leaves_of, paths_of
+from gradtx.core.trees import (
+    absent,
+    as_array,
+    check_match,
+    dtype_of,
+    failure,
+    is_inexact,
+    leaves_of,
+    paths_of,
+)
 from gradtx.core.types import Params, Updates
 
 
@@ -19,9 +28,9 @@ _add = jax.jit(add_to)
 
 def check_moves(p: Any, params: Params, i: int) -> None:
     """Raise if an update of leaf i would be lost."""
-    if not jnp.issubdtype(jnp.result_type(p), jnp.inexact):
+    if not is_inexact(dtype_of(p)):
         raise failure(
-            f"params{paths_of(params)[i][0]} is {jnp.result_type(p)}: an update would "
+            f"params{paths_of(params)[i][0]} is {dtype_of(p)}: an update would "
             f"be rounded off. Give None as its update.",
             TypeError,
         )
@@ -55,7 +64,7 @@ def apply_updates(params: Params, updates: Updates) -> Params:
         if absent(u):
             continue
         check_moves(leaves[i], params, i)
-        leaves[i] = _add(jnp.asarray(leaves[i]), jnp.asarray(u))
+        leaves[i] = _add(as_array(leaves[i]), as_array(u))
     return treedef.unflatten(leaves)
 
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from gradtx.core.apply import add_to, check_moves
 from gradtx.core.trees import (
     absent,
+    as_array,
     callers,
     check_inexact,
     compute_dtype,
@@ -122,7 +123,7 @@ class Plan:
             active = tuple(mask is None or bool(mask[i]) for mask in masks)
             rows = tuple(tuple(c[i] for c in cs) for cs in columns)
             leaves[i], rows = self._compute(active, apply)(
-                jnp.asarray(g), None if p is None else jnp.asarray(p), rows, scalars
+                as_array(g), None if p is None else as_array(p), rows, scalars
             )
             for cs, row in zip(columns, rows, strict=True):
                 for c, value in zip(cs, row, strict=True):

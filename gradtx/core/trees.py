@@ -1,5 +1,6 @@
 """Trees of arrays: leaves by name, and errors that name the leaf that is wrong."""
 
+import functools
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
@@ -18,6 +19,22 @@ def is_none(x: Any) -> bool:
 def absent(leaf: Any) -> bool:
     """No gradient here: `None`, or the float0 that `jax.grad` gives for integers."""
     return leaf is None or getattr(leaf, "dtype", None) == jax.dtypes.float0
+
+
+def as_array(x: Any) -> jax.Array:
+    """`jnp.asarray`, at once for what is an array: outside of `jit` that counts."""
+    return x if isinstance(x, jax.Array) else jnp.asarray(x)
+
+
+def dtype_of(x: Any) -> Any:
+    """The dtype that JAX gives to a leaf."""
+    return x.dtype if isinstance(x, jax.Array) else jnp.result_type(x)
+
+
+@functools.cache
+def is_inexact(dtype: Any) -> bool:
+    """Whether a dtype is floating or complex."""
+    return bool(jnp.issubdtype(dtype, jnp.inexact))
 
 
 def leaves_of(tree: Any) -> tuple[list[Any], Any]:
@@ -91,10 +108,8 @@ def _leaf_problem(name: str, a: Any, other_name: str, b: Any) -> str | None:
             f"{name}{{path}} has shape {jnp.shape(a)}, "
             f"{other_name}{{path}} has {jnp.shape(b)}."
         )
-    dtype, other_dtype = jnp.result_type(a), jnp.result_type(b)
-    if jnp.issubdtype(dtype, jnp.complexfloating) and not jnp.issubdtype(
-        other_dtype, jnp.complexfloating
-    ):
+    dtype, other_dtype = dtype_of(a), dtype_of(b)
+    if dtype.kind == "c" and other_dtype.kind != "c":
         return (
             f"{name}{{path}} is {dtype}, {other_name}{{path}} is {other_dtype}: the "
             f"imaginary part would be lost."
@@ -108,11 +123,11 @@ def check_inexact(leaves: list[Any], tree: Any, name: str = "updates") -> None:
         if absent(leaf):
             continue
         try:
-            dtype = jnp.result_type(leaf)
+            dtype = dtype_of(leaf)
         except TypeError:
             dtype = type(leaf).__name__
         else:
-            if jnp.issubdtype(dtype, jnp.inexact):
+            if is_inexact(dtype):
                 continue
         raise failure(
             f"{name}{paths_of(tree)[i][0]} is {dtype}; it must be floating or complex. "

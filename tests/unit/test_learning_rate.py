@@ -1,0 +1,66 @@
+"""The current rate can be read from the state of every optimizer."""
+
+import inspect
+
+import jax.numpy as jnp
+import pytest
+
+import gradtx
+from gradtx.testing import discover
+
+OPTIMIZERS = {
+    name: factory
+    for name, factory in discover(gradtx).items()
+    if name != "rprop"  # sets its own step sizes and refuses a schedule
+    and not name.startswith("scale_by_rprop")
+    and next(iter(inspect.signature(factory).parameters), "") == "learning_rate"
+}
+PARAMS = {"w": jnp.ones(2)}
+
+
+def falling(count):
+    return 0.5 / (1 + count)
+
+
+def test_there_are_optimizers():
+    assert {"sgd", "adam", "adamw", "lion", "adadelta"} <= set(OPTIMIZERS)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_of_a_schedule(name):
+    tx = OPTIMIZERS[name](falling)
+    state = tx.init(PARAMS)
+    assert float(gradtx.tree.get(state, "learning_rate")) == 0.5
+    for _ in range(2):
+        _, state = tx.update(PARAMS, state, PARAMS)
+    assert float(gradtx.tree.get(state, "learning_rate")) == 0.25  # of the last step
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_of_an_injected_number(name):
+    tx = gradtx.inject_hyperparams(OPTIMIZERS[name])(learning_rate=0.5)
+    state = tx.init(PARAMS)
+    state.hyperparams["learning_rate"] = 0.25
+    _, state = tx.update(PARAMS, state, PARAMS)
+    assert float(gradtx.tree.get(state, "learning_rate")) == 0.25
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda tx: gradtx.chain(gradtx.clip_by_global_norm(1.0), tx),
+        lambda tx: gradtx.MultiSteps(tx, 2),
+        lambda tx: gradtx.apply_if_finite(tx, 3),
+        lambda tx: gradtx.masked(tx, {"w": True}),
+        lambda tx: gradtx.flatten(tx),
+        lambda tx: gradtx.partition({"all": tx}, "all"),
+    ],
+)
+def test_inside_of_wrappers(wrap):
+    state = wrap(gradtx.adamw(falling)).init(PARAMS)
+    assert float(gradtx.tree.get(state, "learning_rate")) == 0.5
+
+
+def test_rprop_says_why_it_has_none():
+    with pytest.raises(TypeError, match="learning_rate"):
+        gradtx.rprop(falling)
