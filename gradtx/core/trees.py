@@ -136,6 +136,21 @@ def check_inexact(leaves: list[Any], tree: Any, name: str = "updates") -> None:
         )
 
 
+def check_arrays(params: Any) -> None:
+    """Raise unless every leaf that is there is an array or a number."""
+    for i, leaf in enumerate(leaves_of(params)[0]):
+        if absent(leaf):
+            continue
+        try:
+            dtype_of(leaf)
+        except TypeError:
+            raise failure(
+                f"params{paths_of(params)[i][0]} is {leaf!r:.60}, not an array. Give "
+                f"the arrays only; None stands for the rest.",
+                TypeError,
+            ) from None
+
+
 def map_present(fn: Callable[[Any], Any], tree: Any) -> Any:
     """Map over the leaves that are there."""
     return jax.tree.map(lambda x: x if absent(x) else fn(x), tree)

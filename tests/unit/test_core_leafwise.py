@@ -238,3 +238,10 @@ def test_small_numerics():
     ratio, slope = jax.value_and_grad(lambda a: divide(a, 0 * a, 0.0))(0.0)
     assert float(ratio) == 0.0
     assert np.isfinite(float(slope))
+
+
+def test_init_names_the_leaf_that_is_no_array():
+    with pytest.raises(
+        TypeError, match=r"adam > scale_by_adam: params\['act'\] is 'relu'"
+    ):
+        gradtx.adam(0.1).init({"w": jnp.ones(2), "act": "relu"})
