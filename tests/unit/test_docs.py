@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/coming_from_optax.md", "docs/guide.md"]
+PAGES = [
+    "README.md",
+    "docs/benchmarks.md",
+    "docs/coming_from_optax.md",
+    "docs/guide.md",
+]
 
 
 def blocks(page, language):
