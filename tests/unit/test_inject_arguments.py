@@ -108,7 +108,7 @@ def test_wrong_arguments_are_refused():
     with pytest.raises(ValueError, match=r"static_args.*adam.*got \['b3'\]"):
         inject_hyperparams(gradtx.adam, static_args=("b1", "b3"))
     with pytest.raises(TypeError, match="needs a factory"):
-        inject_hyperparams(gradtx.adam(0.1))  # pyright: ignore
+        inject_hyperparams(gradtx.adam(0.1))
 
 
 def test_a_function_that_is_no_schedule_is_named():
