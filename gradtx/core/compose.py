@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from gradtx.core.apply import apply_updates
 from gradtx.core.masking import hide, reveal, spread
 from gradtx.core.plan import Plan, join, plan_of, updating
-from gradtx.core.transformation import transformation, with_extra_args_support
+from gradtx.core.transformation import inner_of, transformation
 from gradtx.core.trees import failure, leaves_of, paths_of
 
 
@@ -32,7 +32,7 @@ def chain(*transforms: Any):
       >>> gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.sgd(0.1))
       chain(clip_by_global_norm(1.0), sgd(0.1))
     """
-    members = [_member(f"chain: argument {i}", tx) for i, tx in enumerate(transforms)]
+    members = [inner_of(f"chain: argument {i}", tx) for i, tx in enumerate(transforms)]
     groups = _grouped(members)
 
     def init(params):
@@ -86,7 +86,7 @@ def named_chain(*transforms: tuple[str, Any]):
         if pair[0] in names:
             raise ValueError(f"named_chain: the name {pair[0]!r} comes twice.")
         names.append(pair[0])
-        members.append(_member(f"named_chain: {pair[0]!r}", pair[1]))
+        members.append(inner_of(f"named_chain: {pair[0]!r}", pair[1]))
     groups = _grouped(members)
 
     def init(params):
@@ -215,7 +215,7 @@ def partition(
       ['matrix', 'vector']
     """
     members = {
-        label: _member(f"partition: transforms[{label!r}]", tx)
+        label: inner_of(f"partition: transforms[{label!r}]", tx)
         for label, tx in transforms.items()
     }
 
@@ -260,13 +260,6 @@ def partition(
         return each(lambda tx: tx.step, updates, state, params, extra, params)
 
     return init, update, step
-
-
-def _member(place: str, tx: Any):
-    try:
-        return with_extra_args_support(tx)
-    except TypeError as error:
-        raise TypeError(f"{place}: {error}") from None
 
 
 multi_transform = partition

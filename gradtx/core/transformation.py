@@ -164,3 +164,15 @@ def with_extra_args_support(tx: Any) -> GradientTransformationExtraArgs:
     made = GradientTransformationExtraArgs(init, takes_extra(update))
     made._step = getattr(tx, "_step", None)
     return made
+
+
+def inner_of(place: str, tx: Any) -> GradientTransformationExtraArgs:
+    """The argument as a transformation that takes extra arguments.
+
+    Raises:
+      TypeError: if it is none; `place` names the argument.
+    """
+    try:
+        return with_extra_args_support(tx)
+    except TypeError as error:
+        raise TypeError(f"{place}: {error}") from None

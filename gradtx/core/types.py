@@ -1,7 +1,7 @@
 """The types that everything is made of."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -78,6 +78,3 @@ class GradientTransformationExtraArgs(GradientTransformation):
 
 for _cls in (GradientTransformation, GradientTransformationExtraArgs):
     jax.tree_util.register_static(_cls)
-
-if TYPE_CHECKING:
-    _example: Callable[[Params], State] = GradientTransformation(id, max).init

@@ -12,10 +12,10 @@ from gradtx.core import check
 from gradtx.core.call import Call
 from gradtx.core.numerics import as_float, safe_increment
 from gradtx.core.plan import check_state, lift
-from gradtx.core.transformation import remember
+from gradtx.core.transformation import inner_of, remember
 from gradtx.core.trees import compute_dtype, map_present
 from gradtx.core.types import GradientTransformationExtraArgs, Updates
-from gradtx.wrappers.inner import given, in_dtypes_of, inner_of, zeros_for
+from gradtx.wrappers.inner import given, in_dtypes_of, zeros_for
 from gradtx.wrappers.skip_rules import ShouldSkipUpdateFunction
 
 P = ParamSpec("P")

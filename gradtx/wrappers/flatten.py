@@ -6,9 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.transformation import transformation
+from gradtx.core.transformation import inner_of, transformation
 from gradtx.core.trees import absent, check_inexact, leaves_like, leaves_of
-from gradtx.wrappers.inner import inner_of
 
 
 @transformation

@@ -1,4 +1,4 @@
-"""What wrappers share: the inner transformation, and running it only sometimes."""
+"""What wrappers share: running the inner transformation only sometimes."""
 
 import functools
 from collections.abc import Callable
@@ -6,21 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from gradtx.core.transformation import with_extra_args_support
 from gradtx.core.trees import absent, check_match, leaves_of, map_present
-from gradtx.core.types import GradientTransformationExtraArgs
-
-
-def inner_of(place: str, tx: Any) -> GradientTransformationExtraArgs:
-    """The argument as a transformation that takes extra arguments.
-
-    Raises:
-      TypeError: if it is none; `place` names the argument.
-    """
-    try:
-        return with_extra_args_support(tx)
-    except TypeError as error:
-        raise TypeError(f"{place}: {error}") from None
 
 
 def given(branch: Callable[..., Any], extra: dict[str, Any]) -> Callable[..., Any]:

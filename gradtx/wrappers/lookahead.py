@@ -9,10 +9,9 @@ from jax import lax
 from gradtx.core import check
 from gradtx.core.apply import apply_updates
 from gradtx.core.plan import check_state, lift, need_params
-from gradtx.core.transformation import transformation
+from gradtx.core.transformation import inner_of, transformation
 from gradtx.core.trees import absent, failure, is_none, map_present
 from gradtx.core.types import Params, Scalar, State
-from gradtx.wrappers.inner import inner_of
 
 
 class LookaheadParams(NamedTuple):

@@ -10,9 +10,8 @@ from gradtx.core.apply import apply_updates
 from gradtx.core.compose import MaskedState
 from gradtx.core.masking import MaskOrFn, hide, resolve_mask, reveal
 from gradtx.core.plan import check_state
-from gradtx.core.transformation import transformation
+from gradtx.core.transformation import inner_of, transformation
 from gradtx.core.trees import leaves_of, map_present
-from gradtx.wrappers.inner import inner_of
 
 
 @transformation

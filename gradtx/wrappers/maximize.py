@@ -3,9 +3,8 @@
 from typing import Any
 
 from gradtx.core.compose import chain
-from gradtx.core.transformation import transformation
+from gradtx.core.transformation import inner_of, transformation
 from gradtx.transforms.scale import scale
-from gradtx.wrappers.inner import inner_of
 
 
 @transformation

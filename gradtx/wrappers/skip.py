@@ -9,8 +9,8 @@ from jax import lax
 from gradtx.core import check
 from gradtx.core.numerics import safe_increment
 from gradtx.core.plan import check_state
-from gradtx.core.transformation import transformation
-from gradtx.wrappers.inner import given, in_dtypes_of, inner_of, zeros_for
+from gradtx.core.transformation import inner_of, transformation
+from gradtx.wrappers.inner import given, in_dtypes_of, zeros_for
 from gradtx.wrappers.skip_rules import all_finite
 
 
