@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradtx.core.per_leaf import PerLeaf
 from gradtx.core.trees import (
     absent,
     as_array,
@@ -23,7 +24,7 @@ def add_to(p: Any, u: Any) -> Any:
     return (p + u).astype(p.dtype)
 
 
-_add = jax.jit(add_to)
+_add = PerLeaf(lambda leaf, shared: add_to(*leaf))
 
 
 def check_moves(p: Any, params: Params, i: int) -> None:
@@ -60,11 +61,12 @@ def apply_updates(params: Params, updates: Updates) -> Params:
     """
     check_match("updates", updates, "params", params)
     leaves, treedef = leaves_of(params)
-    for i, u in enumerate(leaves_of(updates)[0]):
-        if absent(u):
-            continue
+    moves = {i: u for i, u in enumerate(leaves_of(updates)[0]) if not absent(u)}
+    for i in moves:
         check_moves(leaves[i], params, i)
-        leaves[i] = _add(as_array(leaves[i]), as_array(u))
+    pairs = [(as_array(leaves[i]), as_array(u)) for i, u in moves.items()]
+    for i, new in zip(moves, _add(pairs), strict=True):
+        leaves[i] = new
     return treedef.unflatten(leaves)
 
 

@@ -8,10 +8,10 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from gradtx.core.apply import add_to, check_moves
+from gradtx.core.per_leaf import PerLeaf
 from gradtx.core.trees import (
     absent,
     as_array,
@@ -64,7 +64,7 @@ class Plan:
         self.prepare = prepare
         self.reads_updates = reads_updates
         self.with_params = any(rule.with_params for rule in self.rules)
-        self._compiled: dict[Any, Callable[..., Any]] = {}
+        self._compiled: dict[Any, PerLeaf] = {}
 
     def replace(self, prepare: Prepare) -> "Plan":
         """The same rules, compiled once, prepared otherwise."""
@@ -113,30 +113,40 @@ class Plan:
         scalars = tuple(x.scalars for x in inputs)
         uses_params = self.with_params or apply
         given = column(params, "params") if uses_params else [None] * len(leaves)
+        places: dict[tuple[bool, ...], list[int]] = {}  # by which rules are active
         for i, g in enumerate(leaves):
-            p = given[i]
             if absent(g):
-                leaves[i] = p if apply else g
+                leaves[i] = given[i] if apply else g
                 continue
             if apply:
-                check_moves(p, params, i)
+                check_moves(given[i], params, i)
             active = tuple(mask is None or bool(mask[i]) for mask in masks)
-            rows = tuple(tuple(c[i] for c in cs) for cs in columns)
-            leaves[i], rows = self._compute(active, apply)(
-                as_array(g), None if p is None else as_array(p), rows, scalars
-            )
-            for cs, row in zip(columns, rows, strict=True):
-                for c, value in zip(cs, row, strict=True):
-                    c[i] = value
+            places.setdefault(active, []).append(i)
+        for active, here in places.items():
+            rows = [
+                (
+                    as_array(leaves[i]),
+                    None if given[i] is None else as_array(given[i]),
+                    tuple(tuple(c[i] for c in cs) for cs in columns),
+                )
+                for i in here
+            ]
+            found = self._compute(active, apply)(rows, scalars)
+            for i, (result, row) in zip(here, found, strict=True):
+                leaves[i] = result
+                for cs, values in zip(columns, row, strict=True):
+                    for c, value in zip(cs, values, strict=True):
+                        c[i] = value
         new = [[treedef.unflatten(c) for c in cs] for cs in columns]
         return treedef.unflatten(leaves), rebuild(new)
 
-    def _compute(self, active: tuple[bool, ...], apply: bool) -> Callable[..., Any]:
+    def _compute(self, active: tuple[bool, ...], apply: bool) -> PerLeaf:
         """The rules for one leaf, compiled: traced once a shape, inlined by XLA."""
         compiled = self._compiled.get((active, apply))
         if compiled is None:
 
-            def compute(g: Any, p: Any, rows: tuple, scalars: tuple) -> Any:
+            def compute(leaf: tuple, scalars: tuple) -> Any:
+                g, p, rows = leaf
                 new = []
                 for rule, on, row, s in zip(
                     self.rules, active, rows, scalars, strict=True
@@ -145,7 +155,7 @@ class Plan:
                     new.append(row)
                 return add_to(p, g) if apply else g, tuple(new)
 
-            compiled = self._compiled[active, apply] = jax.jit(compute)
+            compiled = self._compiled[active, apply] = PerLeaf(compute)
         return compiled
 
 

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.numerics import abs_sq
+from gradtx.core.per_leaf import PerLeaf
 from gradtx.core.trees import absent, compute_dtype, leaves_of
 from gradtx.tree import arithmetic
 from gradtx.tree.pooling import pooled
@@ -18,14 +19,14 @@ def sum_of_squares(tree: Any) -> jax.Array:
     float16 leaf cannot overflow. An empty tree has 0.
     """
     total = jnp.zeros([], jnp.float32)
-    for x in pooled(tree):
-        total += _sum_of_squares(x)
+    for part in _sum_of_squares([(x,) for x in pooled(tree)]):
+        total += part
     return total
 
 
-@jax.jit
-def _sum_of_squares(x: jax.Array) -> jax.Array:
-    return jnp.sum(abs_sq(x.astype(compute_dtype(x.dtype))))
+_sum_of_squares = PerLeaf(
+    lambda leaf, _: jnp.sum(abs_sq(leaf[0].astype(compute_dtype(leaf[0].dtype))))
+)
 
 
 def norm(

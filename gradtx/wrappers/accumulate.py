@@ -6,7 +6,6 @@ from typing import Any, NamedTuple, ParamSpec
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from gradtx.core import check
 from gradtx.core.call import Call
@@ -15,7 +14,7 @@ from gradtx.core.plan import check_state, lift
 from gradtx.core.transformation import inner_of, remember
 from gradtx.core.trees import compute_dtype, map_present
 from gradtx.core.types import GradientTransformationExtraArgs, Updates
-from gradtx.wrappers.inner import given, in_dtypes_of, zeros_for
+from gradtx.wrappers.inner import in_dtypes_of, one_of, zeros_for
 from gradtx.wrappers.skip_rules import ShouldSkipUpdateFunction
 
 P = ParamSpec("P")
@@ -168,7 +167,7 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
             return jnp.promote_types(dtype, jnp.complex64)
         return dtype
 
-    # Both branches of lax.cond, defined here, once: see given.
+    # Both branches of lax.cond, defined here, once: see one_of.
     def move(updates, mean, state, params, **extra):
         mean = in_dtypes_of(updates, mean)
         new, state = tx.update(mean, state, params, **extra)
@@ -202,9 +201,8 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
             (state.acc_grads,),
             scalars=(state.mini_step == 0, share, *skips),
         )
-        branch = given(move, extra)
-        result, inner_state = lax.cond(
-            last, branch, wait, updates, acc, state.inner_opt_state, params
+        result, inner_state = one_of(
+            last, move, wait, updates, acc, state.inner_opt_state, params, **extra
         )
         return result, MultiStepsState(
             mini_step=jnp.where(last, 0, seen),

@@ -4,23 +4,65 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+from jax import lax
+from jax.core import Tracer
 
-from gradtx.core.trees import absent, check_match, leaves_of, map_present
+from gradtx.core.trees import (
+    absent,
+    check_match,
+    dtype_of,
+    failure,
+    leaves_of,
+    map_present,
+)
 
 
-def given(branch: Callable[..., Any], extra: dict[str, Any]) -> Callable[..., Any]:
-    """A branch of a `lax.cond` with extra arguments, which need not be arrays.
+def one_of(
+    take: jax.Array,
+    yes: Callable[..., Any],
+    no: Callable[..., Any],
+    *operands: Any,
+    **extra: Any,
+) -> Any:
+    """`yes(*operands, **extra)` if it is taken, else `no(*operands)`; one of them runs.
 
-    Without any it is the branch itself: `lax.cond` outside of `jit` compiles each
-    function that it has not seen before (measured: 100 ms a call against 0.4 ms).
+    Extra arguments need not be arrays.
     """
-    return functools.partial(branch, **extra) if extra else branch
+    leaves, treedef = jax.tree.flatten(operands)
+    if not any(isinstance(x, Tracer) for x in leaves):
+        # Outside of jit each function not seen before is compiled: 100 ms, not 0.4.
+        branch = functools.partial(yes, **extra) if extra else yes
+        return lax.cond(take, branch, no, *operands)
+    structures: list[Any] = []
+
+    # As lists: JAX writes a path for each operand and result, and those of a deep tree
+    # take more than half of the time to trace.
+    def as_lists(fn: Callable[..., Any], extra: dict[str, Any]) -> Callable[..., Any]:
+        def branch(leaves: list[Any]) -> list[Any]:
+            result, structure = jax.tree.flatten(
+                fn(*treedef.unflatten(leaves), **extra)
+            )
+            structures.append(structure)
+            if structure != structures[0]:
+                raise failure(
+                    f"the inner transformation gives a tree {structures[0]}, a step "
+                    f"that is not taken gives {structure}.",
+                    TypeError,
+                )
+            return result
+
+        return branch
+
+    result = lax.cond(take, as_lists(yes, extra), as_lists(no, {}), leaves)
+    return structures[0].unflatten(result)
 
 
 def zeros_for(updates: Any) -> Any:
-    """The updates of a step that is not taken."""
-    return map_present(jnp.zeros_like, updates)
+    """The updates of a step that is not taken; one shape shares its zeros."""
+    made = functools.cache(jnp.zeros)
+    return map_present(lambda g: made(jnp.shape(g), jnp.result_type(g)), updates)
 
 
 def in_dtypes_of(updates: Any, new: Any) -> Any:
@@ -32,6 +74,11 @@ def in_dtypes_of(updates: Any, new: Any) -> Any:
     check_match("updates", updates, "what the inner transformation gives", new)
     leaves, treedef = leaves_of(updates)
     pairs = zip(leaves, leaves_of(new)[0], strict=True)
-    return treedef.unflatten(
-        g if absent(g) else jnp.asarray(u, jnp.result_type(g)) for g, u in pairs
-    )
+    return treedef.unflatten(g if absent(g) else _in_dtype_of(g, u) for g, u in pairs)
+
+
+def _in_dtype_of(g: Any, u: Any) -> jax.Array:
+    dtype = dtype_of(g)
+    if isinstance(u, jax.Array) and u.dtype == dtype and not u.weak_type:
+        return u  # a conversion that does nothing is an equation to trace
+    return jnp.asarray(u, dtype)

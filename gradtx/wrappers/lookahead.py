@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from gradtx.core import check
 from gradtx.core.apply import apply_updates
@@ -12,6 +11,7 @@ from gradtx.core.plan import check_state, lift, need_params
 from gradtx.core.transformation import inner_of, transformation
 from gradtx.core.trees import absent, failure, is_none, map_present
 from gradtx.core.types import Params, Scalar, State
+from gradtx.wrappers.inner import one_of
 
 
 class LookaheadParams(NamedTuple):
@@ -133,7 +133,7 @@ def lookahead(
         slow, _ = slow_way(updates, (params.slow,), params.fast, (sync,))
         if reset_state:
             met = apply_updates(params.fast, fast)
-            fast_state = lax.cond(sync, init_again, keep_state, met, fast_state)
+            fast_state = one_of(sync, init_again, keep_state, met, fast_state)
         return LookaheadParams(fast, slow), LookaheadState(fast_state, steps)
 
     def init_again(params, state):
@@ -158,7 +158,7 @@ def lookahead(
         fast, fast_state = tx.step(updates, state.fast_state, params.fast, **extra)
         params = LookaheadParams(fast, params.slow)
         sync, steps = count(state)
-        params, fast_state = lax.cond(
+        params, fast_state = one_of(
             sync, sync_params, keep_params, updates, fast_state, params
         )
         return params, LookaheadState(fast_state, steps)

@@ -4,13 +4,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from gradtx.core import check
 from gradtx.core.numerics import safe_increment
 from gradtx.core.plan import check_state
 from gradtx.core.transformation import inner_of, transformation
-from gradtx.wrappers.inner import given, in_dtypes_of, zeros_for
+from gradtx.wrappers.inner import in_dtypes_of, one_of, zeros_for
 from gradtx.wrappers.skip_rules import all_finite
 
 
@@ -87,9 +86,8 @@ def apply_if_finite(inner: Any, max_consecutive_errors: int):
 
     def update(updates, state, params=None, **extra):
         take, new = judge(updates, state)
-        branch = given(taken, extra)
-        updates, inner_state = lax.cond(
-            take, branch, left_out, updates, state.inner_state, params
+        updates, inner_state = one_of(
+            take, taken, left_out, updates, state.inner_state, params, **extra
         )
         return updates, new._replace(inner_state=inner_state)
 
@@ -101,9 +99,8 @@ def apply_if_finite(inner: Any, max_consecutive_errors: int):
 
     def step(updates, state, params, **extra):
         take, new = judge(updates, state)
-        branch = given(step_taken, extra)
-        params, inner_state = lax.cond(
-            take, branch, step_left_out, updates, state.inner_state, params
+        params, inner_state = one_of(
+            take, step_taken, step_left_out, updates, state.inner_state, params, **extra
         )
         return params, new._replace(inner_state=inner_state)
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradtx.core import check
+from gradtx.core.per_leaf import PerLeaf
 from gradtx.tree.norms import norm
 from gradtx.tree.pooling import pooled
 
@@ -86,11 +87,14 @@ def all_finite(tree: Any) -> jax.Array:
 
 def _all_finite(arrays: list[jax.Array]) -> jax.Array:
     finite = jnp.ones([], bool)
-    for x in arrays:
-        # x - x is 0, or NaN where x is not finite. XLA fuses it into the sum, but
-        # stores what isfinite gives, and takes twice as long.
-        finite &= jnp.sum(x - x) == 0
+    for part in _is_finite([(x,) for x in arrays]):
+        finite &= part
     return finite
+
+
+# x - x is 0, or NaN where x is not finite. XLA fuses it into the sum, but stores what
+# isfinite gives, and takes twice as long.
+_is_finite = PerLeaf(lambda leaf, _: jnp.sum(leaf[0] - leaf[0]) == 0)
 
 
 def _count(arrays: list[jax.Array]) -> jax.Array:

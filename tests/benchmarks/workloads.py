@@ -7,6 +7,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import jax
 import optax
 
 import gradtx
@@ -15,6 +16,7 @@ from gradtx.testing.samples import is_matrix, rank
 
 RATE = 1e-3
 ACCUMULATED = 4  # micro-batches a step
+SMALL = 4096  # entries of a leaf that is joined with others
 SYNC = 5  # steps from one synchronization of lookahead to the next
 
 # From bytes of a parameter, of its gradient and of its state to the fewest bytes that
@@ -72,11 +74,14 @@ def adamw(lib, **kwargs):
     return lib.adamw(RATE, **kwargs)
 
 
-def clipped(lib):
-    schedule = lib.warmup_cosine_decay_schedule(
+def warmup(lib):
+    return lib.warmup_cosine_decay_schedule(
         0.0, RATE, warmup_steps=100, decay_steps=10_000
     )
-    return lib.chain(lib.clip_by_global_norm(1.0), lib.adamw(schedule))
+
+
+def clipped(lib):
+    return lib.chain(lib.clip_by_global_norm(1.0), lib.adamw(warmup(lib)))
 
 
 def partitioned(lib):
@@ -84,10 +89,27 @@ def partitioned(lib):
     return lib.partition(members, rank)
 
 
+def joined(lib):
+    """What a tree of thousands of small leaves wants; Optax's flatten cannot part them.
+
+    The same numbers as `clipped`, with which Optax is measured here.
+    """
+    if lib is optax:
+        return clipped(lib)
+    schedule = warmup(lib)
+    members = {"small": lib.flatten(lib.adamw(schedule)), "large": lib.adamw(schedule)}
+    return lib.chain(lib.clip_by_global_norm(1.0), lib.partition(members, by_size))
+
+
+def by_size(params):
+    return jax.tree.map(lambda p: "small" if p.size <= SMALL else "large", params)
+
+
 # What people train with; the optimizers of the library come after, by discovery.
 COMBINATIONS = (
     Workload("adamw", adamw, "adamw"),
     Workload("clipped_adamw", clipped, "clipped_adamw", gradients_twice),
+    Workload("joined_adamw", joined, "clipped_adamw", gradients_twice),
     Workload(
         "finite_adamw",
         lambda lib: lib.apply_if_finite(adamw(lib), max_consecutive_errors=5),
