@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gradtx.core.axes import need_whole
 from gradtx.core.numerics import safe_increment
 from gradtx.core.plan import Inputs, check_shapes, check_state, planned
 from gradtx.core.trees import absent, check_arrays, compute_dtype, leaves_of
@@ -66,6 +67,7 @@ def leafwise(
     *,
     scalars: Callable[[jax.Array], Sequence[Any]] | None = None,
     with_params: bool = False,
+    whole_leaf: bool = False,
     **slots: Slot,
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """A transformation from a rule for one array.
@@ -79,6 +81,8 @@ def leafwise(
       scalars: from the count of this step (1 at the first) to the scalars that the
         rule takes last; computed once for the whole tree.
       with_params: whether the rule takes the parameter, second; then `update` needs it.
+      whole_leaf: whether the rule looks at more than one entry of a leaf. Then it does
+        not run where a wrapper has split the leaves over devices.
       **slots: how each array of state is made, by field name, in the rule's order.
 
     Returns:
@@ -115,6 +119,8 @@ def leafwise(
 
     def prepare(updates: Any, state: Any, params: Any) -> Any:
         check_state(state, State)
+        if whole_leaf:
+            need_whole()
         if shaped is not None:
             check_shapes(updates, getattr(state, shaped))
         fields = {"count": safe_increment(state.count)} if counted else {}

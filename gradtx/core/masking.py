@@ -19,20 +19,27 @@ def spread(name: str, prefix: Any, tree: Any) -> Any:
     Raises:
       ValueError: if it does not fit; the path is named.
     """
+    return leaves_of(tree)[1].unflatten(spread_list(name, prefix, tree))
+
+
+def spread_list(
+    name: str, prefix: Any, tree: Any, is_leaf: Callable[[Any], bool] = is_none
+) -> list[Any]:
+    """The same as a list; `is_leaf` knows values that are trees themselves."""
     leaves: list[Any] = []
 
     def cover(value: Any, subtree: Any) -> None:
         leaves.extend([value] * len(leaves_of(subtree)[0]))
 
     try:
-        jax.tree.map(cover, prefix, tree, is_leaf=is_none)
+        jax.tree.map(cover, prefix, tree, is_leaf=is_leaf)
     except (ValueError, TypeError, KeyError):
         raise failure(
             f"{name} does not fit the tree it is for: it has "
             f"{_paths(prefix)}; the tree has {_paths(tree)}. Each of its values must "
             f"stand at a leaf of the tree or at a node above."
         ) from None
-    return leaves_of(tree)[1].unflatten(leaves)
+    return leaves
 
 
 def _paths(tree: Any) -> str:

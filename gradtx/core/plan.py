@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from gradtx.core.apply import add_to, check_moves
+from gradtx.core.axes import surroundings
 from gradtx.core.per_leaf import PerLeaf
 from gradtx.core.trees import (
     absent,
@@ -142,7 +143,8 @@ class Plan:
 
     def _compute(self, active: tuple[bool, ...], apply: bool) -> PerLeaf:
         """The rules for one leaf, compiled: traced once a shape, inlined by XLA."""
-        compiled = self._compiled.get((active, apply))
+        key = active, apply, surroundings()
+        compiled = self._compiled.get(key)
         if compiled is None:
 
             def compute(leaf: tuple, scalars: tuple) -> Any:
@@ -155,7 +157,7 @@ class Plan:
                     new.append(row)
                 return add_to(p, g) if apply else g, tuple(new)
 
-            compiled = self._compiled[active, apply] = PerLeaf(compute)
+            compiled = self._compiled[key] = PerLeaf(compute)
         return compiled
 
 

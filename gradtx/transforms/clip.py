@@ -3,6 +3,15 @@
 import jax.numpy as jnp
 
 from gradtx.core import check
+from gradtx.core.axes import (
+    AxisName,
+    AxisNames,
+    across,
+    axes_of,
+    check_axis_name,
+    names_of,
+    size_of,
+)
 from gradtx.core.leafwise import leafwise, stateless_init
 from gradtx.core.numerics import abs_sq
 from gradtx.core.plan import Inputs, planned
@@ -41,7 +50,7 @@ def clip(max_delta: Scalar):
 
 
 @transformation
-def clip_by_global_norm(max_norm: Scalar):
+def clip_by_global_norm(max_norm: Scalar, *, axis_name: AxisNames = None):
     """Shrink the updates, all by the same factor, to a largest norm of the whole tree.
 
         u = g min(1, max_norm / |g|),   |g|^2 = sum over leaves and entries
@@ -53,9 +62,17 @@ def clip_by_global_norm(max_norm: Scalar):
 
     Args:
       max_norm: largest Euclidean norm, above 0.
+      axis_name: inside of `pmap` or `shard_map`, the mesh axis or axes over which the
+        leaves are split, so that all devices find the norm of the whole. In
+        `shard_map` a leaf that does not vary along one counts once; under `pmap` and
+        with `check_vma=False`, where types do not tell, every leaf counts as split,
+        unless a function is given: from the updates to a tree (or a prefix of one) of
+        names, tuples of names or `PartitionSpec`s. `()` lets each device go by
+        itself. Not for `jit` with sharded arrays, which sees whole leaves.
 
     Raises:
-      ValueError: if max_norm is not above 0.
+      ValueError: if max_norm is not above 0, an axis is not there, or the updates
+        differ along one that is not named.
 
     Source: Pascanu, Mikolov & Bengio, On the difficulty of training recurrent neural
     networks (2013), algorithm 1.
@@ -67,10 +84,11 @@ def clip_by_global_norm(max_norm: Scalar):
       Array([0.6, 0.8], dtype=float32)
     """
     check.positive("max_norm", max_norm)
+    check_axis_name(axis_name)
 
     # One scalar times g, not g / norm * max_norm: XLA would store the quotient.
     def prepare(updates, state, params):
-        size = norm(updates)
+        size = norm(updates, axis_name=axis_name)
         factor = jnp.where(size < max_norm, 1.0, max_norm / size)
         return Inputs(scalars=(factor,)), lambda: state
 
@@ -80,7 +98,7 @@ def clip_by_global_norm(max_norm: Scalar):
 
 
 @transformation
-def clip_by_block_rms(threshold: Scalar):
+def clip_by_block_rms(threshold: Scalar, *, axis_name: AxisName = None):
     """Shrink each leaf to a largest root mean square.
 
         u = g / max(1, rms(g) / threshold),   rms(g)^2 = mean of |g|^2 over the leaf
@@ -89,9 +107,12 @@ def clip_by_block_rms(threshold: Scalar):
 
     Args:
       threshold: largest root mean square of a leaf, above 0.
+      axis_name: mesh axes over which every leaf is split evenly, inside of `pmap` or
+        `shard_map` (there, if its type says that it varies along them).
 
     Raises:
-      ValueError: if threshold is not above 0.
+      ValueError: if threshold is not above 0, an axis is not there, or a leaf differs
+        along one that is not named.
 
     Source: Shazeer & Stern, Adafactor (2018), section 6, update clipping.
 
@@ -102,17 +123,24 @@ def clip_by_block_rms(threshold: Scalar):
       Array([ 1., -1.], dtype=float32)
     """
     check.positive("threshold", threshold)
+    names_of(axis_name)
 
     def rule(g):
-        rms = jnp.sqrt(jnp.sum(abs_sq(g)) / max(g.size, 1))
+        axes = axes_of(g, axis_name)
+        entries = max(g.size, 1) * size_of(axes)
+        rms = jnp.sqrt(across(jnp.sum(abs_sq(g)), axes) / entries)
         return g * (1 / jnp.maximum(1.0, rms / threshold))
 
-    return leafwise(EmptyState, rule)
+    return leafwise(EmptyState, rule, whole_leaf=True)
 
 
 @transformation
 def adaptive_grad_clip(
-    clipping: Scalar, eps: Scalar = 1e-3, axis: int | tuple[int, ...] | None = None
+    clipping: Scalar,
+    eps: Scalar = 1e-3,
+    axis: int | tuple[int, ...] | None = None,
+    *,
+    axis_name: AxisName = None,
 ):
     """Shrink each unit's gradient to a fraction of the norm of the unit's weights.
 
@@ -129,6 +157,9 @@ def adaptive_grad_clip(
         batches.
       eps: least norm of weights that counts, above 0, so that a unit at zero can move.
       axis: axes of one unit, for all leaves, in place of the rule above.
+      axis_name: mesh axes over which the units themselves are split, inside of `pmap`
+        or `shard_map`: rows of a matrix, not columns. A leaf split by outputs has
+        whole units and needs `()`; with both kinds, `partition` gives each its own.
 
     Raises:
       ValueError: a number out of range, no params, or a leaf of more than 5
@@ -145,17 +176,20 @@ def adaptive_grad_clip(
     """
     check.positive("clipping", clipping)
     check.positive("eps", eps)
+    names_of(axis_name)
 
-    def unit_norm(x):
+    def unit_norm(x, names):
         axes = _unit_axes(x, axis)
-        return jnp.sqrt(jnp.sum(abs_sq(x), axis=axes, keepdims=True))
+        total = jnp.sum(abs_sq(x), axis=axes, keepdims=True)
+        return jnp.sqrt(across(total, names))
 
     def rule(g, p):
-        largest = clipping * jnp.maximum(unit_norm(p), eps)
-        size = unit_norm(g)
+        names = axes_of(g, axis_name)
+        largest = clipping * jnp.maximum(unit_norm(p, names), eps)
+        size = unit_norm(g, names)
         return g * jnp.where(size < largest, 1.0, largest / size)
 
-    return leafwise(EmptyState, rule, with_params=True)
+    return leafwise(EmptyState, rule, with_params=True, whole_leaf=True)
 
 
 def _unit_axes(x, axis):

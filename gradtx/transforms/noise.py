@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import check
+from gradtx.core.axes import AxisNames, check_axis_name
 from gradtx.core.numerics import as_float, safe_increment
 from gradtx.core.plan import Inputs, check_state, planned
 from gradtx.core.transformation import transformation
@@ -19,7 +20,14 @@ class AddNoiseState(NamedTuple):
 
 
 @transformation
-def add_noise(eta: Scalar, gamma: Scalar, key: Any = None, *, seed: int | None = None):
+def add_noise(
+    eta: Scalar,
+    gamma: Scalar,
+    key: Any = None,
+    *,
+    seed: int | None = None,
+    axis_name: AxisNames = None,
+):
     """Add Gaussian noise whose variance falls with time.
 
         u_t = g_t + n_t,   n_t ~ N(0, eta / (1 + t)^gamma),   t = 0, 1, 2, ...
@@ -32,6 +40,9 @@ def add_noise(eta: Scalar, gamma: Scalar, key: Any = None, *, seed: int | None =
       gamma: how fast it falls, at least 0; the paper uses 0.55.
       key: a random key, or an int as a seed.
       seed: the older name of an int for `key`.
+      axis_name: mesh axes over which leaves are split, inside of `pmap` or
+        `shard_map`: each part has noise of its own, and what all devices have in
+        common has the same everywhere. See `clip_by_global_norm`.
 
     Raises:
       ValueError: a number out of range, or not exactly one of key and seed.
@@ -48,6 +59,7 @@ def add_noise(eta: Scalar, gamma: Scalar, key: Any = None, *, seed: int | None =
     check.nonnegative("gamma", gamma)
     if (key is None) == (seed is None):
         raise ValueError("add_noise needs a random key: give either key or seed.")
+    check_axis_name(axis_name)
     start: Any = seed if key is None else key
 
     def init(params):
@@ -59,7 +71,7 @@ def add_noise(eta: Scalar, gamma: Scalar, key: Any = None, *, seed: int | None =
         following, used = jax.random.split(state.rng_key)
         count = safe_increment(state.count)
         scale = jnp.sqrt(eta / as_float(count) ** gamma)
-        noise = random_like(used, updates)
+        noise = random_like(used, updates, axis_name=axis_name)
         return Inputs([noise], (scale,)), lambda _: AddNoiseState(count, following)
 
     return planned(init, lambda g, n, scale: (g + scale * n, n), prepare)

@@ -1,10 +1,15 @@
 """Small leaves together: a reduction costs milliseconds to compile, however short."""
 
+import functools
+import operator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
+from gradtx.core.per_leaf import TOGETHER
 from gradtx.core.trees import absent, as_array, leaves_of
 
 # Leaves up to this size are looked at together: 1,200 vectors took 3.7 s to compile one
@@ -21,7 +26,7 @@ def pooled(tree: Any) -> list[jax.Array]:
     found: list[jax.Array] = []
     small: dict[Any, list[jax.Array]] = {}
     for x in sorted(arrays, key=lambda x: x.size):
-        if x.size > min(SMALL, allowance) or _is_sharded(x):
+        if x.size > min(SMALL, allowance) or is_sharded(x):
             found.append(x)
         else:
             allowance -= x.size
@@ -29,7 +34,40 @@ def pooled(tree: Any) -> list[jax.Array]:
     return found + [jnp.concatenate(parts) for parts in small.values()]
 
 
-def _is_sharded(x: jax.Array) -> bool:
+class Totals:
+    """Sums over all entries, leaves of one shape in few reductions.
+
+    Up to eight traced leaves of one shape are added entry by entry, and reduced once:
+    XLA fuses the additions into the reduction, stores nothing, and has fewer
+    reductions to compile.
+
+    Args:
+      entrywise: from an array to what is summed, entry by entry.
+    """
+
+    def __init__(self, entrywise: Callable[[jax.Array], jax.Array]):
+        def total(arrays: tuple[jax.Array, ...]) -> jax.Array:
+            return jnp.sum(functools.reduce(operator.add, map(entrywise, arrays)))
+
+        self._total = jax.jit(total)
+
+    def __call__(self, arrays: Iterable[jax.Array]) -> list[jax.Array]:
+        """The sums of groups of arrays; together they are of all entries."""
+        found: list[jax.Array] = []
+        groups: dict[Any, list[jax.Array]] = {}
+        for x in arrays:
+            if not isinstance(x, Tracer):  # each group would be compiled by itself
+                found.append(self._total((x,)))
+                continue
+            group = groups.setdefault(jax.typeof(x), [])
+            group.append(x)
+            if len(group) == TOGETHER:
+                found.append(self._total(tuple(group)))
+                group.clear()
+        return found + [self._total(tuple(g)) for g in groups.values() if g]
+
+
+def is_sharded(x: jax.Array) -> bool:
     """Whether its type says how: then it cannot be joined with one that is not."""
     aval: Any = jax.typeof(x)
     return any(axis is not None for axis in aval.sharding.spec)

@@ -6,7 +6,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
+from gradtx.core.axes import AxisNames, axes_of_each
 from gradtx.core.trees import absent, leaves_of
 
 
@@ -39,6 +41,8 @@ def random_like(
     target_tree: Any,
     sampler: Callable[..., Any] = jax.random.normal,
     dtype: Any = None,
+    *,
+    axis_name: AxisNames = (),
 ) -> Any:
     """Random arrays in the shapes and dtypes of a tree.
 
@@ -48,6 +52,8 @@ def random_like(
       sampler: `sampler(key, shape, dtype)`, by default standard normal. One that
         takes `out_sharding` gets that of a leaf on a mesh with explicit axes.
       dtype: of all arrays, in place of each leaf's own.
+      axis_name: mesh axes over which leaves are split, see `clip_by_global_norm`: each
+        part has numbers of its own. By default devices with one key draw the same.
 
     Example:
       >>> import jax, jax.numpy as jnp, gradtx
@@ -67,6 +73,9 @@ def random_like(
 
     leaves, treedef = leaves_of(target_tree)
     keys = _keys(rng_key, leaves)
+    for i, names in enumerate(axes_of_each(target_tree, axis_name)):
+        if names:
+            keys[i] = jax.random.fold_in(keys[i], lax.axis_index(names))
     return treedef.unflatten(
         x if absent(x) else sample(key, x) for key, x in zip(keys, leaves, strict=True)
     )

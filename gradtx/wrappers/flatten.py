@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.transformation import inner_of, transformation
-from gradtx.core.trees import absent, check_inexact, leaves_like, leaves_of
+from gradtx.core.trees import absent, check_inexact, failure, leaves_like, leaves_of
+from gradtx.tree.pooling import is_sharded
 
 
 @transformation
@@ -35,6 +36,7 @@ def flatten(inner: Any):
 
     Raises:
       TypeError: if inner is not a transformation, or an update is of integers.
+      ValueError: a leaf that is split over a mesh axis of an explicit type.
 
     Example:
       >>> import jax, jax.numpy as jnp, gradtx
@@ -91,6 +93,11 @@ def _join(
     joined: dict[str, jax.Array | None] = {}
     for name, places in groups.items():
         present = [jnp.asarray(leaves[i]) for i in places if not absent(leaves[i])]
+        if any(map(is_sharded, present)):
+            raise failure(
+                "a leaf is split over a mesh axis of an explicit type, and such leaves "
+                "cannot be joined. Leave flatten out, or mask the leaf."
+            )
         if not present:
             joined[name] = None
             continue

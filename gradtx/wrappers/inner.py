@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.core import Tracer
 
+from gradtx.core.axes import alike, varying
 from gradtx.core.trees import (
     absent,
     check_match,
@@ -35,7 +36,7 @@ def one_of(
         # Outside of jit each function not seen before is compiled: 100 ms, not 0.4.
         branch = functools.partial(yes, **extra) if extra else yes
         return lax.cond(take, branch, no, *operands)
-    structures: list[Any] = []
+    seen: list[Any] = []
 
     # As lists: JAX writes a path for each operand and result, and those of a deep tree
     # take more than half of the time to trace.
@@ -44,25 +45,36 @@ def one_of(
             result, structure = jax.tree.flatten(
                 fn(*treedef.unflatten(leaves), **extra)
             )
-            structures.append(structure)
-            if structure != structures[0]:
+            if not seen:
+                seen.extend((structure, result))
+            elif structure != seen[0]:
                 raise failure(
-                    f"the inner transformation gives a tree {structures[0]}, a step "
-                    f"that is not taken gives {structure}.",
+                    f"the inner transformation gives a tree {seen[0]}, a step that is "
+                    f"not taken gives {structure}.",
                     TypeError,
                 )
-            return result
+            return [alike(x, y) for x, y in zip(result, seen[1], strict=True)]
 
         return branch
 
     result = lax.cond(take, as_lists(yes, extra), as_lists(no, {}), leaves)
-    return structures[0].unflatten(result)
+    return seen[0].unflatten(result)
 
 
 def zeros_for(updates: Any) -> Any:
     """The updates of a step that is not taken; one shape shares its zeros."""
-    made = functools.cache(jnp.zeros)
-    return map_present(lambda g: made(jnp.shape(g), jnp.result_type(g)), updates)
+    made: dict[Any, jax.Array] = {}
+
+    def zero(g: Any) -> jax.Array:
+        kind = jax.typeof(g)  # shape and dtype, and how it lies on devices
+        if kind not in made:
+            # Zeros are the same on all devices, wherever the gradient varies.
+            made[kind] = (
+                jnp.zeros(kind.shape, kind.dtype) if varying(g) else jnp.zeros_like(g)
+            )
+        return made[kind]
+
+    return map_present(zero, updates)
 
 
 def in_dtypes_of(updates: Any, new: Any) -> Any:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import check
+from gradtx.core.axes import AxisNames, check_axis_name
 from gradtx.core.numerics import safe_increment
 from gradtx.core.plan import check_state
 from gradtx.core.transformation import inner_of, transformation
@@ -21,7 +22,9 @@ class ApplyIfFiniteState(NamedTuple):
 
 
 @transformation
-def apply_if_finite(inner: Any, max_consecutive_errors: int):
+def apply_if_finite(
+    inner: Any, max_consecutive_errors: int, *, axis_name: AxisNames = None
+):
     """Leave out steps whose gradients hold a NaN or an infinity.
 
     A step left out gives zero updates and leaves the inner state as it was. So many
@@ -33,9 +36,6 @@ def apply_if_finite(inner: Any, max_consecutive_errors: int):
     look at the gradients. `step` has the application inside too: the parameters are
     then not even read.
 
-    Inside `pmap` or `shard_map` average the gradients first: devices that see different
-    ones would decide differently.
-
     State: three scalars, and the inner state.
 
     Args:
@@ -44,8 +44,13 @@ def apply_if_finite(inner: Any, max_consecutive_errors: int):
         number; 0 leaves out none and only counts. 5 to 10 outlasts what a loss scale
         or a bad batch causes.
 
+      axis_name: mesh axes whose devices decide together, inside of `pmap` or
+        `shard_map`: those over which the leaves are split, or along which the
+        gradients differ. See `clip_by_global_norm`.
+
     Raises:
-      ValueError: if max_consecutive_errors is below 0 or not whole.
+      ValueError: if max_consecutive_errors is below 0 or not whole, or gradients
+        differ along an axis that is not named.
       TypeError: if inner is not a transformation.
 
     Example:
@@ -58,6 +63,7 @@ def apply_if_finite(inner: Any, max_consecutive_errors: int):
       (Array([1., 2.], dtype=float32), 1)
     """
     check.count("max_consecutive_errors", max_consecutive_errors)
+    check_axis_name(axis_name)
     tx = inner_of("apply_if_finite: inner", inner)
 
     def init(params):
@@ -70,7 +76,7 @@ def apply_if_finite(inner: Any, max_consecutive_errors: int):
 
     def judge(updates, state):
         check_state(state, ApplyIfFiniteState)
-        finite = all_finite(updates)
+        finite = all_finite(updates, axis_name)
         in_a_row = jnp.where(finite, 0, safe_increment(state.notfinite_count))
         total = state.total_notfinite
         total = jnp.where(finite, total, safe_increment(total))

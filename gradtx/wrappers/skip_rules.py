@@ -8,15 +8,15 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradtx.core import check
-from gradtx.core.per_leaf import PerLeaf
+from gradtx.core.axes import AxisNames, Names, across, alike, by_axes, size_of
 from gradtx.tree.norms import norm
-from gradtx.tree.pooling import pooled
+from gradtx.tree.pooling import Totals, pooled
 
 ShouldSkipUpdateFunction = Callable[[Any, jax.Array, Any], tuple[Any, Any]]
 
 
 def skip_not_finite(
-    updates: Any, gradient_step: Any, params: Any
+    updates: Any, gradient_step: Any, params: Any, *, axis_name: AxisNames = None
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Skip gradients with a NaN or an infinity in any leaf.
 
@@ -26,6 +26,8 @@ def skip_not_finite(
       updates: gradients of one micro-batch; integers and `None` count as finite.
       gradient_step: not used.
       params: not used.
+      axis_name: mesh axes whose devices decide together, see `apply_if_finite`; bind
+        it with `functools.partial`.
 
     Returns:
       `(should_skip, skip_state)`; the state is a dict with `should_skip`, a bool, and
@@ -38,14 +40,24 @@ def skip_not_finite(
       (True, 1)
     """
     del gradient_step, params
-    leaves = _inexact(updates)
-    should_skip = ~_all_finite(leaves)
-    count = lax.cond(should_skip, _count, _none, leaves)
+    groups = _inexact(updates, axis_name)
+    should_skip = ~_all_finite(groups)
+    count = jnp.zeros([], jnp.int32)
+    for axes, arrays in groups.items():
+        # The sum is outside of lax.cond, where all devices meet.
+        here = lax.cond(should_skip, _count, _none, arrays)
+        here = across(jnp.minimum(here, _MOST // size_of(axes)), axes)
+        count += jnp.minimum(here, _MOST - count)
     return should_skip, {"should_skip": should_skip, "num_not_finite": count}
 
 
 def skip_large_updates(
-    updates: Any, gradient_step: Any, params: Any, max_squared_norm: Any
+    updates: Any,
+    gradient_step: Any,
+    params: Any,
+    max_squared_norm: Any,
+    *,
+    axis_name: AxisNames = None,
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Skip gradients whose norm is too large, or NaN.
 
@@ -59,6 +71,7 @@ def skip_large_updates(
       gradient_step: not used.
       params: not used.
       max_squared_norm: the limit, above 0, of the square of the Euclidean norm.
+      axis_name: mesh axes over which leaves are split, see `clip_by_global_norm`.
 
     Returns:
       `(should_skip, skip_state)`; the state is a dict with `should_skip`, a bool, and
@@ -75,42 +88,50 @@ def skip_large_updates(
     """
     del gradient_step, params
     check.positive("max_squared_norm", max_squared_norm)
-    size = norm(updates, squared=True)
+    size = norm(updates, squared=True, axis_name=axis_name)
     should_skip = ~(size < max_squared_norm)  # true for NaN, unlike >=
     return should_skip, {"should_skip": should_skip, "norm_squared": size}
 
 
-def all_finite(tree: Any) -> jax.Array:
-    """Whether no entry of any leaf is NaN or infinite."""
-    return _all_finite(_inexact(tree))
+def all_finite(tree: Any, axis_name: AxisNames = None) -> jax.Array:
+    """Whether no entry of any leaf is NaN or infinite, on any device along the axes."""
+    return _all_finite(_inexact(tree, axis_name))
 
 
-def _all_finite(arrays: list[jax.Array]) -> jax.Array:
+def _all_finite(groups: dict[Names, list[jax.Array]]) -> jax.Array:
     finite = jnp.ones([], bool)
-    for part in _is_finite([(x,) for x in arrays]):
-        finite &= part
+    for axes, arrays in groups.items():
+        here = jnp.ones([], bool)
+        for total in _differences(arrays):
+            here &= total == 0
+        finite &= across(jnp.where(here, 0, 1), axes) == 0 if axes else here
     return finite
 
 
 # x - x is 0, or NaN where x is not finite. XLA fuses it into the sum, but stores what
 # isfinite gives, and takes twice as long.
-_is_finite = PerLeaf(lambda leaf, _: jnp.sum(leaf[0] - leaf[0]) == 0)
+_differences = Totals(lambda x: x - x)
+
+_MOST = jnp.iinfo(jnp.int32).max
 
 
 def _count(arrays: list[jax.Array]) -> jax.Array:
     count = jnp.zeros([], jnp.int32)
-    most = jnp.iinfo(count.dtype).max
     for x in arrays:
         # At its largest it stays: 3e9 NaNs must not add up to a negative number.
         here = jnp.sum(~jnp.isfinite(x), dtype=count.dtype)
-        count += jnp.minimum(here, most - count)
+        count += jnp.minimum(here, _MOST - count)
     return count
 
 
 def _none(arrays: list[jax.Array]) -> jax.Array:
-    return jnp.zeros([], jnp.int32)
+    # Of the arrays, so that it varies over devices as the count does.
+    return alike(jnp.zeros([], jnp.int32), *arrays)
 
 
-def _inexact(tree: Any) -> list[jax.Array]:
-    """The arrays that can hold a NaN; the small ones joined."""
-    return [x for x in pooled(tree) if jnp.issubdtype(x.dtype, jnp.inexact)]
+def _inexact(tree: Any, axis_name: AxisNames) -> dict[Names, list[jax.Array]]:
+    """The arrays that can hold a NaN, by the axes they are split over; small joined."""
+    return {
+        axes: [x for x in pooled(leaves) if jnp.issubdtype(x.dtype, jnp.inexact)]
+        for axes, leaves in by_axes(tree, axis_name).items()
+    }

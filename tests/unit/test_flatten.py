@@ -195,3 +195,12 @@ def test_bad_arguments_are_named():
     with pytest.raises(TypeError, match=r"updates\['w'\] is int32"):
         tx.update({**PARAMS, "w": jnp.ones((2, 3), int)}, tx.init(PARAMS), PARAMS)
     assert repr(tx) == "flatten(adam(0.1))"
+
+
+def test_leaves_split_over_explicit_axes_are_refused():
+    mesh = jax.make_mesh((2,), ("data",), devices=jax.devices()[:2])
+    split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+    params = {"w": jax.device_put(jnp.ones((4, 2)), split)}
+    tx = gradtx.flatten(gradtx.sgd(0.1))
+    with pytest.raises(ValueError, match="flatten: a leaf is split over a mesh axis"):
+        tx.update(params, tx.init({"w": jnp.ones((4, 2))}), params)

@@ -1,0 +1,226 @@
+"""Axes of devices: over which a leaf is split, and sums across them.
+
+Inside of `pmap`, `shard_map` or `vmap(axis_name=...)` a function sees the part of its
+device. What looks at a whole leaf or a whole tree has to add up over the devices that
+have the other parts.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import PartitionSpec
+
+from gradtx.core.masking import spread_list
+from gradtx.core.trees import absent, as_array, failure, leaves_of, paths_of
+
+Names = tuple[str, ...]
+AxisName = str | Sequence[str] | None
+AxisNames = AxisName | Callable[[Any], Any]  # a function: from updates to a tree
+
+# Axes over which a wrapper has split every leaf but 0-d ones (zero1).
+_splits: ContextVar[Names] = ContextVar("gradtx_splits", default=())
+
+
+@contextmanager
+def splitting(names: Names) -> Iterator[None]:
+    """Inside of it every leaf, but a 0-d one, is split over these axes."""
+    token = _splits.set((*_splits.get(), *names))
+    try:
+        yield
+    finally:
+        _splits.reset(token)
+
+
+# Whether each device runs a program of its own, in which none can add up over others.
+_apart: ContextVar[bool] = ContextVar("gradtx_apart", default=False)
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Inside of it devices have different leaves, and do not meet."""
+    token = _apart.set(True)
+    try:
+        yield
+    finally:
+        _apart.reset(token)
+
+
+def splits() -> Names:
+    """The axes over which a wrapper has split the leaves, if we are inside of one."""
+    return _splits.get()
+
+
+def surroundings() -> Any:
+    """What a rule may ask of where it runs: programs for others are not its own."""
+    return splits(), _apart.get()
+
+
+def need_whole() -> None:
+    """Raise if leaves are split: for a rule that has to see a whole leaf."""
+    if splits():
+        raise failure(
+            f"looks at whole leaves, which zero1 has split over {splits()}. Give "
+            f"zero1(..., whole_leaves=True): each device then has some of them."
+        )
+
+
+def varying(x: Any) -> frozenset[str]:
+    """The mesh axes along which devices may hold other values, as the type says.
+
+    Nothing under `pmap`, `vmap` and `shard_map(check_vma=False)`: there types are
+    silent.
+    """
+    aval: Any = jax.typeof(x)
+    manual = getattr(aval, "mat", None)
+    return frozenset(getattr(aval, "vma", ()) if manual is None else manual.varying)
+
+
+def names_of(axis_name: Any) -> Names:
+    """One name, several, those of a `PartitionSpec`, or none, as a tuple.
+
+    Raises:
+      TypeError: something else.
+    """
+    if axis_name is None:
+        return ()
+    if isinstance(axis_name, str):
+        return (axis_name,)
+    if isinstance(axis_name, PartitionSpec | tuple | list):
+        return tuple(name for part in axis_name for name in names_of(part))
+    raise TypeError(
+        f"axis_name must be the name of a mesh axis or a tuple of names, got "
+        f"{axis_name!r}."
+    )
+
+
+def check_axis_name(axis_name: Any) -> None:
+    """Raise unless it is a name, several, or a function to a tree of them."""
+    if not callable(axis_name):
+        names_of(axis_name)
+
+
+def size_of(names: Names) -> int:
+    """How many devices there are along the axes together.
+
+    Raises:
+      ValueError: an axis that is not there.
+    """
+    size = 1
+    for name in names:
+        try:
+            size *= lax.axis_size(name)
+        except NameError:
+            here = jax.sharding.get_abstract_mesh().axis_names
+            known = f"the mesh has {here}" if here else "there is no mesh here"
+            raise failure(
+                f"there is no axis {name!r}: {known}. Call it inside of pmap or "
+                f"shard_map over that axis, with its name."
+            ) from None
+    return size
+
+
+def axes_of(x: Any, axis_name: AxisName, path: str = "") -> Names:
+    """The axes over which a leaf is split: those named, of which its type may know.
+
+    Raises:
+      ValueError: an axis that is not there, or the leaf varies along one that is not
+        named: then devices would decide differently, and no error would say so.
+    """
+    names = names_of(axis_name)
+    if _apart.get():
+        if not names:
+            return ()  # a whole leaf, which only this device has
+        raise failure(
+            f"cannot add up over axis_name={axis_name!r} inside of "
+            f"zero1(..., whole_leaves=True), where devices do not meet."
+        )
+    alone = axis_name is not None and not names  # (): each device by itself
+    if jnp.ndim(x):
+        names += tuple(name for name in splits() if name not in names)
+    found = varying(x)
+    if not alone and not found <= {*names}:
+        raise failure(
+            f"updates{path} differs between devices along {sorted(found - {*names})}, "
+            f"which axis_name={axis_name!r} does not name, so that they would not "
+            f"agree. Name the axis if the leaf is split over it, average over it "
+            f"first (average_across) if these are gradients of different data, or "
+            f"give axis_name=() to have each device go by itself."
+        )
+    size_of(names)
+    return tuple(name for name in names if name in found or not types_tell((name,)))
+
+
+def types_tell(names: Names) -> bool:
+    """Whether types know along which axes values vary: with check_vma, they do."""
+    return set(names) <= varying(lax.axis_index(names))
+
+
+def axes_of_each(tree: Any, axis_name: AxisNames) -> list[Names]:
+    """The axes over which each leaf is split; none of a leaf that is not there."""
+    if _apart.get():
+        raise failure(
+            "looks at all leaves, of which zero1(..., whole_leaves=True) gives each "
+            "device some. Leave it out, or do without whole_leaves."
+        )
+    leaves = leaves_of(tree)[0]
+    if not axis_name and not splits() and not any(map(_varies, leaves)):
+        return [()] * len(leaves)  # as on one device
+    each: list[Any] = [axis_name] * len(leaves)
+    if callable(axis_name):
+        each = spread_list("axis_name", axis_name(tree), tree, _is_axis_name)
+    return [
+        () if absent(x) else axes_of(x, name, path)
+        for (path, x), name in zip(paths_of(tree), each, strict=True)
+    ]
+
+
+def by_axes(tree: Any, axis_name: AxisNames) -> dict[Names, list[jax.Array]]:
+    """The leaves that are there, by the axes that they are split over."""
+    groups: dict[Names, list[jax.Array]] = {}
+    each = axes_of_each(tree, axis_name)
+    for x, axes in zip(leaves_of(tree)[0], each, strict=True):
+        if not absent(x):
+            groups.setdefault(axes, []).append(as_array(x))
+    return groups
+
+
+def _varies(x: Any) -> bool:
+    return not absent(x) and bool(varying(x))
+
+
+def _is_axis_name(x: Any) -> bool:
+    if isinstance(x, tuple | list):
+        return all(isinstance(name, str) for name in x)
+    return x is None or isinstance(x, str | PartitionSpec)
+
+
+def across(x: Any, names: Iterable[str]) -> Any:
+    """The sum over the devices along the axes."""
+    names = tuple(names)
+    return lax.psum(x, names) if names else x
+
+
+def as_varying(x: jax.Array, names: Names) -> jax.Array:
+    """The same, of the type that varies along the axes; where types tell."""
+    more = tuple(set(names) - varying(x)) if types_tell(names) else ()
+    return lax.pcast(x, more, to="varying") if more else x
+
+
+def gathered(x: jax.Array, names: Names, tiled: bool = False) -> jax.Array:
+    """What all devices have, the same on each: side by side, or end to end (tiled)."""
+    to = "invarying" if types_tell(names) else "varying"
+    return lax.all_gather(x, names, tiled=tiled, to=to)
+
+
+def alike(x: jax.Array, *others: Any) -> jax.Array:
+    """The same, of the type that varies along every axis that another varies along.
+
+    Both branches of a `lax.cond` have to give one type.
+    """
+    axes = frozenset[str]().union(*map(varying, others)) - varying(x)
+    return lax.pcast(x, tuple(axes), to="varying") if axes else x
