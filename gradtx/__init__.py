@@ -1,6 +1,7 @@
 """Gradient transformations for JAX: small, exact, and light on memory."""
 
 from gradtx import (
+    distributed as distributed,
     losses as losses,
     schedules as schedules,
     testing as testing,

@@ -29,6 +29,11 @@ from gradtx.tree.arithmetic import (
     zeros_like as zeros_like,
 )
 from gradtx.tree.casting import cast as cast, cast_like as cast_like, dtype as dtype
+from gradtx.tree.named import (
+    NamedReport as NamedReport,
+    from_named as from_named,
+    to_named as to_named,
+)
 from gradtx.tree.norms import norm as norm
 from gradtx.tree.random import (
     random_like as random_like,

@@ -136,3 +136,36 @@ def is_a_static_argument():
 def pickles():
     r"""does not pickle: argument 'f' holds"""
     return gradtx.stateless(lambda u, p: halved(u))
+
+
+@gradtx.transformation
+def agrees_when_leaves_are_split():
+    r"""updates of the parts\[0\]\['bias'\] is .*, of the whole is"""
+    return gradtx.stateless_with_tree_map(lambda g, p: g / jnp.linalg.norm(g))
+
+
+def state_lies_like_the_parameters():
+    r"""init has not made it with jax\.tree\.map"""
+    return by_hand(_zeros_one_by_one, lambda u, s, p=None, **extra: (u, s))
+
+
+def _zeros_one_by_one(params):
+    return [jnp.zeros_like(p) for p in jax.tree.leaves(params)]
+
+
+@gradtx.transformation
+def steps_the_same_on_several_devices():
+    r"""incompatible devices"""
+    alone = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return gradtx.stateless_with_tree_map(
+        lambda g, p: jax.lax.with_sharding_constraint(g, alone)
+    )
+
+
+def can_be_explained():
+    r"""ConcretizationTypeError"""
+    return by_hand(_number_of_a_parameter, lambda u, s, p=None, **extra: (u, s))
+
+
+def _number_of_a_parameter(params):
+    return float(jnp.sum(params["gain"]))

@@ -18,9 +18,20 @@ MEET = (
     r"updates\..* is float32\[.*, the gradient is bfloat16\[",
 )
 
+INSIDE = ("the axis is named by a member", "updates of the parts")
+
 # (name, check) -> why it cannot hold, and a pattern of what the check then says, so
 # that an exception hides nothing else. A check that holds nonetheless fails here.
 EXCEPTIONS = {
+    ("add_noise", "agrees_when_leaves_are_split"): (
+        "each part has noise of its own",
+        "updates of the parts",
+    ),
+    ("centralize", "agrees_when_leaves_are_split"): (
+        "its units lie along the first dimension, where the leaf is split",
+        "updates of the parts",
+    ),
+    ("chain_of_chains", "agrees_when_leaves_are_split"): INSIDE,
     ("chain_of_none", "refuses_integer_gradients"): PASSES,
     ("clip", "takes_complex"): ORDER,
     ("identity", "refuses_integer_gradients"): PASSES,
@@ -38,6 +49,7 @@ VARIANTS = {
     "add_decayed_weights_scheduled": functools.partial(
         gradtx.add_decayed_weights, falling, is_matrix
     ),
+    "centralize_last": functools.partial(gradtx.centralize, -1),
     "chain_of_none": gradtx.chain,
     "chain_of_chains": functools.partial(
         gradtx.chain,

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     "README.md",
     "docs/benchmarks.md",
+    "docs/checkpoints.md",
     "docs/coming_from_optax.md",
     "docs/guide.md",
 ]
