@@ -43,7 +43,8 @@ def collectives(compiled: Any) -> list[Collective]:
     """Every collective operation of a compiled program (`jit(f).lower().compile()`)."""
     found = []
     for line in compiled.as_text().splitlines():
-        match = _OPERATION.search(line)
+        # In a long tuple every fifth array is numbered: /*index=5*/.
+        match = _OPERATION.search(re.sub(r"/\*.*?\*/", "", line))
         if match is None:
             continue
         sizes = [
@@ -62,6 +63,8 @@ def _devices(line: str) -> int:
     if on_mesh := _MESH.search(line):
         sizes = dict(re.findall(r"'(\w+)'=(\d+)", on_mesh["sizes"]))
         return math.prod(int(sizes[x]) for x in re.findall(r"'(\w+)'", on_mesh["axes"]))
+    if pairs := re.search(r"source_target_pairs=\{(.*?)\}\}", line):
+        return pairs[1].count("{")
     groups = _GROUPS.search(line)
     assert groups is not None, f"no replica groups in {line}"
     return int(groups[3]) if groups[3] else len(groups[1].split(","))

@@ -14,6 +14,7 @@ PAGES = [
     "docs/checkpoints.md",
     "docs/coming_from_optax.md",
     "docs/guide.md",
+    "docs/scaling.md",
 ]
 
 
