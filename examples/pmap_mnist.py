@@ -15,13 +15,12 @@ import sys
 import time
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import jax
 import numpy as np
 
 import gradtx
-from examples import devices, report
+from examples import devices, flags, report
 from examples.datasets import Digits, embedded_mnist
 from examples.mnist import (
     CLASSES,
@@ -31,8 +30,6 @@ from examples.mnist import (
     decimal,
     init_params,
     loss_fn,
-    positive,
-    seed_number,
 )
 from examples.report import Console, Run
 
@@ -192,41 +189,11 @@ def arguments() -> argparse.ArgumentParser:
         action="store_true",
         help="train again on one device, with the same batches",
     )
-    add(
-        "--epochs",
-        type=positive(int),
-        default=10,
-        metavar="N",
-        help="passes over the training digits (default: %(default)s)",
-    )
-    add(
-        "--batch-size",
-        type=positive(int),
-        default=128,
-        metavar="N",
-        help="digits per step, of all devices together (default: %(default)s)",
-    )
-    add(
-        "--learning-rate",
-        type=positive(float),
-        default=3e-3,
-        metavar="X",
-        help="peak of the schedule (default: %(default)s)",
-    )
-    add(
-        "--seed",
-        type=seed_number,
-        default=0,
-        metavar="N",
-        help="decides initial weights and order of the digits (default: %(default)s)",
-    )
-    add(
-        "--out",
-        type=Path,
-        default=Path("out"),
-        metavar="DIR",
-        help="folder for pmap_mnist.png and pmap_mnist.json (default: %(default)s)",
-    )
+    flags.whole(parser, "--epochs", 10, "passes over the training digits")
+    text = "digits per step, of all devices together"
+    flags.whole(parser, "--batch-size", 128, text)
+    flags.learning_rate(parser, 3e-3)
+    flags.seed_and_out(parser, flags.WEIGHTS_AND_ORDER, "pmap_mnist")
     return parser
 
 
@@ -241,10 +208,7 @@ def main(argv: Sequence[str] | None = None) -> list[Run]:
     except (OSError, RuntimeError, ModuleNotFoundError) as error:
         sys.exit(f"{parser.prog}: {error}")
     count, batch_size = len(digits.train.labels), options.batch_size
-    if batch_size > count:
-        parser.error(
-            f"--batch-size {batch_size} is more than the {count:,} digits to train on"
-        )
+    flags.check_batch(parser, batch_size, count)
     devices.check_divides(parser, batch_size, len(chosen))
     if len(chosen) == 1:
         console.print(

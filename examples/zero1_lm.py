@@ -25,9 +25,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
 from matplotlib.figure import Figure
 
 import gradtx
-from examples import byte_lm, devices, report
+from examples import byte_lm, devices, flags, report
 from examples.byte_lm import HEAD_WIDTH, Sizes, Text, load_text, windows
-from examples.mnist import REFRESH_SECONDS, positive, seed_number
+from examples.mnist import REFRESH_SECONDS
 from examples.report import COLORS, Console
 
 AXIS = "data"  # the name of the mesh axis
@@ -251,7 +251,6 @@ def arguments() -> argparse.ArgumentParser:
         "the optimizer's state shared out over the devices (ZeRO stage 1).",
     )
     devices.add_option(parser, default=8)
-    add = parser.add_argument
     for name, default, text in (
         ("--steps", 350, "steps to train"),
         ("--batch-size", 32, "windows of text per step, of all devices together"),
@@ -259,29 +258,9 @@ def arguments() -> argparse.ArgumentParser:
         ("--width", Sizes().width, f"of the model, a multiple of {HEAD_WIDTH}"),
         ("--context", Sizes().context, "bytes that a prediction may look at"),
     ):
-        help_ = f"{text} (default: %(default)s)"
-        add(name, type=positive(int), default=default, metavar="N", help=help_)
-    add(
-        "--learning-rate",
-        type=positive(float),
-        default=3e-3,
-        metavar="X",
-        help="peak of the schedule (default: %(default)s)",
-    )
-    add(
-        "--seed",
-        type=seed_number,
-        default=0,
-        metavar="N",
-        help="decides weights, batches and sample (default: %(default)s)",
-    )
-    add(
-        "--out",
-        type=Path,
-        default=Path("out"),
-        metavar="DIR",
-        help="folder for zero1_lm.png and zero1_lm.json (default: %(default)s)",
-    )
+        flags.whole(parser, name, default, text)
+    flags.learning_rate(parser, 3e-3)
+    flags.seed_and_out(parser, "weights, batches and sample", "zero1_lm")
     return parser
 
 

@@ -1,8 +1,11 @@
 """Data parallel training on the mesh, and the same on one device."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
 
 import gradtx
 from gradtx.distributed import shard_specs
@@ -16,8 +19,15 @@ def is_matrix(params):
     return jax.tree.map(lambda p: p.ndim > 1, params)
 
 
-def trained(tx, step="step", steps=STEPS, check_vma=True):
-    """Parameters after some steps on the mesh, gradients of each device's own data."""
+def as_it_is(array, sharding):
+    return array
+
+
+def trained(tx, step="step", steps=STEPS, check_vma=True, place=as_it_is):
+    """Parameters after some steps on the mesh, gradients of each device's own data.
+
+    With several processes `place` says what each has of an array.
+    """
 
     def run(params, batches):
         state = tx.init(params)
@@ -31,11 +41,15 @@ def trained(tx, step="step", steps=STEPS, check_vma=True):
         return params
 
     batches = [batch(i) for i in range(steps)]
-    specs = P(), P("data")
+    mesh, specs = mesh_of(N), (P(), P("data"))
     mapped = jax.shard_map(
-        run, mesh=mesh_of(N), in_specs=specs, out_specs=P(), check_vma=check_vma
+        run, mesh=mesh, in_specs=specs, out_specs=P(), check_vma=check_vma
     )
-    return jax.jit(mapped)(model(), batches)
+    args = [
+        jax.tree.map(functools.partial(place, sharding=NamedSharding(mesh, spec)), tree)
+        for tree, spec in zip((model(), batches), specs, strict=True)
+    ]
+    return jax.jit(mapped)(*args)
 
 
 def on_one_device(tx, steps=STEPS):

@@ -1,10 +1,5 @@
 """Replicas that have drifted apart are found, on one process and on two."""
 
-import socket
-import subprocess
-import sys
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +7,8 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 
 from gradtx.distributed.replicas import check_replicas
+
+from .processes import outputs
 
 
 def laid(array, spec, change=None):
@@ -144,30 +141,7 @@ except ValueError as error:
 
 
 def test_processes_compare_digests():
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = str(free.getsockname()[1])
-    root = Path(__file__).parents[2]
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, port, str(rank)],
-            cwd=root,
-            env={"PYTHONPATH": str(root), "JAX_PLATFORMS": "cpu", "PATH": ""},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        for worker in workers:
-            out, errors = worker.communicate(timeout=120)
-            assert worker.returncode == 0, errors
-            assert "tree['w'] have" not in out
-            assert (
-                "replicas of tree['b'] have drifted apart along mesh axis 'host'" in out
-            )
-            assert "of process 1 differs from device 0 of process 0" in out
-    finally:
-        for worker in workers:
-            worker.kill()
+    for out in outputs(2, "-c", WORKER):
+        assert "tree['w'] have" not in out
+        assert "replicas of tree['b'] have drifted apart along mesh axis 'host'" in out
+        assert "of process 1 differs from device 0 of process 0" in out
