@@ -16,7 +16,7 @@ from .workloads import workloads
 LEAVES = 100, 300, 1_000, 3_000, 10_000
 PARAMETERS = 1_000_000, 5_000_000, 25_000_000, 125_000_000, 500_000_000
 BYTES_A_PARAMETER = 36  # of all arrays of a comparison in float32, copies included
-SHARE_OF_MEMORY = 0.8
+SHARE_OF_MEMORY = 0.9
 
 
 def over_leaves(most: int, dtype: str, deadline: float) -> Iterator[dict[str, Any]]:
@@ -83,11 +83,11 @@ def _turns(count: int, dtype: str) -> dict[str, Callable[[], float]]:
 
 
 def _memory(device: jax.Device) -> float:
-    """Bytes of memory of the device, or of the machine."""
+    """Bytes of memory of the device, or those of the machine that are free."""
     statistics = device.memory_stats() or {}
     if "bytes_limit" in statistics:
         return statistics["bytes_limit"]
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # a system that does not say
         return 8e9
