@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 import gradtx
-from gradtx.distributed import shard_specs
+from gradtx.distributed import shard_specs, state_sharding
 
 from .meshes import N, P, batch, loss, mesh_of, model, own_gradients
 
@@ -50,6 +50,29 @@ def trained(tx, step="step", steps=STEPS, check_vma=True, place=as_it_is):
         for tree, spec in zip((model(), batches), specs, strict=True)
     ]
     return jax.jit(mapped)(*args)
+
+
+def fully_sharded(tx, place=jax.device_put):
+    """Parameters after some steps of a jit in which they and the state are split."""
+    mesh = mesh_of(N)
+    split = NamedSharding(mesh, P("data"))
+    layout = {"kernel": split, "bias": split}
+    params = {"kernel": jnp.cos(jnp.arange(128.0)).reshape(16, 8), "bias": jnp.ones(8)}
+    where = state_sharding(tx, params, layout)
+    params = jax.tree.map(place, params, layout)
+    x = place(jnp.sin(jnp.arange(256.0)).reshape(16, 16), split)
+
+    def value(params, x):
+        return jnp.mean(jnp.tanh(x @ params["kernel"] + params["bias"]) ** 2)
+
+    @functools.partial(jax.jit, out_shardings=(layout, where))
+    def step(params, state, x):
+        return tx.step(jax.grad(value)(params, x), state, params)
+
+    state = jax.jit(tx.init, out_shardings=where)(params)
+    for _ in range(STEPS):
+        params, state = step(params, state, x)
+    return jax.jit(lambda p: p, out_shardings=NamedSharding(mesh, P()))(params)
 
 
 def on_one_device(tx, steps=STEPS):

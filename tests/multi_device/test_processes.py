@@ -3,10 +3,9 @@
 import jax
 import numpy as np
 
-from .data_parallel import trained
-from .meshes import model
+from .data_parallel import fully_sharded, trained
 from .processes import outputs
-from .worker import PROCESSES, TRAININGS
+from .worker import INNER, PROCESSES, SHARDED, TRAININGS
 
 
 def test_two_processes_train_as_one():
@@ -20,15 +19,15 @@ def test_two_processes_train_as_one():
     for line in first:
         name, path, bits = line.split("\t")
         found[name, path] = np.frombuffer(bytes.fromhex(bits), np.float32)
-    leaves = [jax.tree_util.keystr(p) for p, _ in _paths(model())]
-    assert set(found) == {(name, path) for name in TRAININGS for path in leaves}
-    for name, tx in TRAININGS.items():
-        for path, value in _paths(trained(tx)):
-            here = found[name, jax.tree_util.keystr(path)]
-            # Sums over processes are taken in another order, and Adam divides by
-            # their roots.
-            np.testing.assert_allclose(here, np.ravel(value), rtol=1e-5, atol=1e-6)
-
-
-def _paths(tree):
-    return jax.tree_util.tree_leaves_with_path(tree)
+    expected = {name: trained(tx) for name, tx in TRAININGS.items()}
+    expected[SHARDED] = fully_sharded(INNER)
+    values = {
+        (name, jax.tree_util.keystr(path)): value
+        for name, params in expected.items()
+        for path, value in jax.tree_util.tree_leaves_with_path(params)
+    }
+    assert set(found) == set(values)
+    for key, value in values.items():
+        # Sums over processes are taken in another order, and Adam divides by their
+        # roots.
+        np.testing.assert_allclose(found[key], np.ravel(value), rtol=1e-5, atol=1e-6)

@@ -24,6 +24,7 @@ TRAININGS = {
         zero1(INNER, "data"), 2, should_skip_update_fn=NOT_FINITE
     ),
 }
+SHARDED = "fully sharded"  # with INNER, in a jit
 
 
 def main(port: str, rank: str) -> None:
@@ -33,14 +34,15 @@ def main(port: str, rank: str) -> None:
     jax.config.update("jax_num_cpu_devices", DEVICES)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(f"localhost:{port}", PROCESSES, int(rank))
-    from tests.multi_device.data_parallel import trained  # makes arrays
+    from tests.multi_device.data_parallel import fully_sharded, trained
 
     def place(array, sharding):
         own = np.asarray(array)
         return jax.make_array_from_callback(own.shape, sharding, own.__getitem__)
 
-    for name, tx in TRAININGS.items():
-        params = trained(tx, place=place)
+    found = {name: trained(tx, place=place) for name, tx in TRAININGS.items()}
+    found[SHARDED] = fully_sharded(INNER, place)
+    for name, params in found.items():
         check_replicas(params)
         for path, leaf in jax.tree_util.tree_leaves_with_path(params):
             bits = np.asarray(leaf.addressable_data(0)).tobytes().hex()
