@@ -3,6 +3,7 @@
 from gradtx import (
     distributed as distributed,
     losses as losses,
+    plot as plot,
     schedules as schedules,
     testing as testing,
     tree as tree,
