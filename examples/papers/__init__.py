@@ -1,0 +1,1 @@
+"""Experiments of papers, made again: `python -m examples.papers.NAME --help`."""
