@@ -47,6 +47,19 @@ from gradtx.core.types import (
     State as State,
     Updates as Updates,
 )
+from gradtx.linesearch.backtracking import (
+    BacktrackingLinesearchInfo as BacktrackingLinesearchInfo,
+    ScaleByBacktrackingLinesearchState as ScaleByBacktrackingLinesearchState,
+    scale_by_backtracking_linesearch as scale_by_backtracking_linesearch,
+)
+from gradtx.linesearch.reuse import (
+    value_and_grad_from_state as value_and_grad_from_state,
+)
+from gradtx.linesearch.zoom import (
+    ScaleByZoomLinesearchState as ScaleByZoomLinesearchState,
+    ZoomLinesearchInfo as ZoomLinesearchInfo,
+    scale_by_zoom_linesearch as scale_by_zoom_linesearch,
+)
 from gradtx.losses.classification import (
     hinge_loss as hinge_loss,
     multiclass_hinge_loss as multiclass_hinge_loss,
@@ -90,10 +103,20 @@ from gradtx.optimizers.amsgrad import (
     amsgrad as amsgrad,
     scale_by_amsgrad as scale_by_amsgrad,
 )
+from gradtx.optimizers.lbfgs import (
+    ScaleByLBFGSState as ScaleByLBFGSState,
+    lbfgs as lbfgs,
+    scale_by_lbfgs as scale_by_lbfgs,
+)
 from gradtx.optimizers.lion import (
     ScaleByLionState as ScaleByLionState,
     lion as lion,
     scale_by_lion as scale_by_lion,
+)
+from gradtx.optimizers.newton import (
+    ScaleByNewtonCGState as ScaleByNewtonCGState,
+    newton as newton,
+    scale_by_newton_cg as scale_by_newton_cg,
 )
 from gradtx.optimizers.radam import radam as radam, scale_by_radam as scale_by_radam
 from gradtx.optimizers.rmsprop import (

@@ -11,6 +11,7 @@ or, one test a check:
 
 from gradtx.testing.samples import (
     BAD_VALUES as BAD_VALUES,
+    EXTRA as EXTRA,
     PREPARE as PREPARE,
     VALUES as VALUES,
     discover as discover,

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.core.apply import apply_updates
 from gradtx.core.trees import paths_of
 from gradtx.core.types import MaskedNode
 from gradtx.testing.trial import (
@@ -19,6 +18,7 @@ from gradtx.testing.trial import (
     copied,
     expect_close,
     expect_types,
+    extra_of,
     gradients,
     make_trial,
     one_step,
@@ -140,7 +140,7 @@ def leaves_its_inputs_alone(make: Make) -> None:
     given = [jax.tree.map(writable, tree) for tree in given]
     leaves = [jax.tree.leaves(tree) for tree in given]
     before = [copied(tree) for tree in given]
-    trial.tx.update(*given)
+    trial.tx.update(*given, **extra_of(trial.tx, given[0], given[2]))
     names = ("updates", "state", "params")
     for name, tree, own, old in zip(names, given, leaves, before, strict=True):
         same = jax.tree.structure(tree) == jax.tree.structure(old) and all(
@@ -187,11 +187,11 @@ def step_is_update_then_apply(make: Make) -> None:
     trial = make_trial(make)
 
     def step(grads: Any, state: Any, params: Any) -> Any:
-        return trial.tx.step(grads, state, params)
+        extra = extra_of(trial.tx, grads, params)
+        return trial.tx.step(grads, state, params, **extra)
 
     def apart(grads: Any, state: Any, params: Any) -> Any:
-        updates, state = trial.tx.update(grads, state, params)
-        return apply_updates(params, updates), state
+        return tuple(one_step(trial.tx, grads, state, params)[1:])
 
     args = gradients(2), trial.jitted[1][2], trial.jitted[1][1]
     if _same_program(step, apart, args):
@@ -241,7 +241,12 @@ def passes_other_keywords_by(make: Make) -> None:
     args = trial.shapes_of()
     for name in ("update", "step"):
         function = getattr(trial.tx, name)
-        jax.eval_shape(lambda *a, f=function: f(*a, unheard_of=1.0), *args)
+
+        def call(grads: Any, state: Any, params: Any, f: Any = function) -> Any:
+            extra = extra_of(trial.tx, grads, params)
+            return f(grads, state, params, unheard_of=1.0, **extra)
+
+        jax.eval_shape(call, *args)
 
 
 def passes_missing_leaves_by(make: Make) -> None:
@@ -279,7 +284,8 @@ def takes_an_empty_tree(make: Make) -> None:
     trial = make_trial(make)
     tx = trial.tx
     params = prepare(tx, {})
-    updates, state = tx.update({}, tx.init(params), params)
+    extra = extra_of(tx, {}, params)
+    updates, state = tx.update({}, tx.init(params), params, **extra)
     assert jax.tree.leaves(updates) == [], f"expected no updates, got {updates}"
     expect_types(state, tx.init(params), "the state", "init's")
 

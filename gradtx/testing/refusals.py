@@ -13,6 +13,7 @@ from gradtx.testing.trial import (
     Make,
     Trial,
     arguments_of,
+    extra_of,
     gradients,
     make_trial,
     rebuilt,
@@ -83,7 +84,12 @@ def refuses_bad_hyperparameters(make: Make) -> None:
 def _expect_refusal(trial: Trial, grads: Any, path: str, what: str) -> None:
     """Assert an error that names the path."""
     try:
-        jax.eval_shape(trial.tx.update, grads, trial.start, trial.params())
+        jax.eval_shape(
+            lambda grads, state, params: trial.tx.update(
+                grads, state, params, **extra_of(trial.tx, grads, params)
+            ),
+            *(grads, trial.start, trial.params()),
+        )
     except (ValueError, TypeError) as error:
         _expect_named(path, what, error)
     else:

@@ -7,7 +7,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
 
+from gradtx import tree
+from gradtx.core.numerics import abs_sq
+from gradtx.core.trees import map_present
 from gradtx.optimizers.sgd import sgd
 from gradtx.wrappers.lookahead import LookaheadParams
 
@@ -37,6 +41,31 @@ def halve(g: Any, p: Any) -> Any:
     return g / 2
 
 
+def bowl(grads: Any, params: Any) -> dict[str, Any]:
+    """Extra arguments for a line search: a function that has these gradients.
+
+        f(p) = g.d + |d|^2 + |sum d|^2 / 8 + |d|^4,   d = p - params
+
+    Neither quadratic nor the same in all directions. For complex parameters `jax.grad`
+    gives the conjugate of the way up.
+    """
+
+    def value_fn(p: Any) -> Any:
+        away = tree.sub(p, params)
+        along, _ = ravel_pytree(tree.mul(tree.conj(grads), away))
+        d, _ = ravel_pytree(away)  # one vector: in a loop each leaf costs time
+        square = abs_sq(d).sum()
+        return along.sum().real + square + abs_sq(d.sum()) / 8 + square**2
+
+    grad = map_present(jnp.conj, grads)
+    return {"value": 0.0, "grad": grad, "value_fn": value_fn}
+
+
+def bowl_below(updates: Any, params: Any) -> dict[str, Any]:
+    """The same for a line search alone, whose updates lead down already."""
+    return bowl(map_present(jnp.negative, updates), params)
+
+
 _inner = sgd(0.1, momentum=0.9)
 
 # A parameter's value wherever it is required; under "factory.parameter" the value in
@@ -56,8 +85,10 @@ VALUES: dict[str, Any] = {
     "key": 0,
     "learning_rate": 0.1,
     "mask": is_matrix,
+    "max_backtracking_steps": 10,
     "max_consecutive_errors": 3,
     "max_delta": 1.0,
+    "max_linesearch_steps": 10,
     "max_norm": 1.0,
     "momentum": 0.9,
     "named_chain.transforms": (("halve", sgd(0.5)), ("descend", _inner)),
@@ -81,6 +112,16 @@ PREPARE: dict[str, Callable[[Any], Any]] = {
     "lookahead": LookaheadParams.init_synced,
 }
 
+# Extra arguments that a factory's transformation takes in `update`, from gradients and
+# parameters.
+EXTRA: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
+    "lbfgs": bowl,
+    "newton": bowl,
+    "scale_by_backtracking_linesearch": bowl_below,
+    "scale_by_newton_cg": bowl,
+    "scale_by_zoom_linesearch": bowl_below,
+}
+
 _nan, _inf = float("nan"), float("inf")
 _DECAY = (1.0, 1.5, -0.1, _nan, "0.9")
 _FRACTION = (1.5, -0.1, _nan)
@@ -91,29 +132,46 @@ _FINITE = (_nan, _inf, "0.1")
 # Values that a parameter of that name must refuse. Where a name is not here, a float
 # must at least refuse to be NaN.
 BAD_VALUES: dict[str, tuple[Any, ...]] = {
+    "approx_dec_rtol": _NONNEGATIVE,
+    "atol": _NONNEGATIVE,
     "b1": _DECAY,
     "b2": _DECAY,
     "b3": _DECAY,
     "clipping": _POSITIVE,
+    "curv_rtol": (0.0, -1.0, _nan),
     "dampening": _FRACTION,
+    "damping": _NONNEGATIVE,
     "decay": _DECAY,
+    "decrease_factor": (0.0, 1.0, -0.5, _nan),
     "eps": _NONNEGATIVE,
     "eps_root": _NONNEGATIVE,
     "eta": _NONNEGATIVE,
     "every_k_schedule": (0, -1, 1.5),
+    "forcing": _FRACTION,
     "gamma": _NONNEGATIVE,
+    "increase_factor": (0.5, -1.0, _nan),
     "initial_accumulator_value": _NONNEGATIVE,
+    "initial_guess_strategy": ("two",),
     "initial_scale": _NONNEGATIVE,
     "learning_rate": _FINITE,
+    "max_backtracking_steps": (-1, 1.5),
+    "max_cg_steps": (0, -1, 1.5),
     "max_consecutive_errors": (-1, 1.5),
     "max_delta": _POSITIVE,
+    "max_learning_rate": (0.0, -1.0, _nan),
+    "max_linesearch_steps": (0, -1, 1.5),
     "max_norm": _POSITIVE,
+    "memory_size": (0, -1, 1.5),
     "momentum": _DECAY,
     "rho": _DECAY,
+    "rtol": _NONNEGATIVE,
+    "slope_rtol": (1.0, 1.5, -0.1, _nan),
     "slow_step_size": _FRACTION,
     "step_size": _FINITE,
+    "stepsize_precision": _NONNEGATIVE,
     "sync_period": (0, -1, 1.5),
     "threshold": (_nan, _inf),
+    "tol": _NONNEGATIVE,
     "weight_decay": _NONNEGATIVE,
 }
 

@@ -6,7 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gradtx.testing.trial import Make, arguments_of, expect_close, prepare, rebuilt
+from gradtx.testing.trial import (
+    Make,
+    arguments_of,
+    expect_close,
+    extra_of,
+    prepare,
+    rebuilt,
+)
 
 AXIS = "shards"
 SHAPES = {"kernel": (4, 2), "bias": (4,)}  # each in two parts along the first dimension
@@ -50,6 +57,7 @@ def _updates(tx: Any, trees: Any) -> list[Any]:
     params = prepare(tx, trees[0])
     state, found = tx.init(params), []
     for gradient in trees[1:]:
-        updates, state = tx.update(gradient, state, params)
+        extra = extra_of(tx, gradient, params)
+        updates, state = tx.update(gradient, state, params, **extra)
         found.append(updates)
     return found

@@ -11,7 +11,7 @@ import numpy as np
 from gradtx.core.apply import apply_updates
 from gradtx.core.call import Remembered
 from gradtx.core.trees import is_none, paths_of
-from gradtx.testing.samples import PREPARE
+from gradtx.testing.samples import EXTRA, PREPARE
 
 Make = Callable[[], Any]
 
@@ -127,13 +127,24 @@ def copied(tree: Any) -> Any:
     return jax.tree.map(jnp.copy, tree)
 
 
-def prepare(tx: Any, params: Any) -> Any:
-    """Parameters as the transformation wants them: for most, as they are."""
+def _factory_name(tx: Any) -> str:
+    """The name in the tables of what made it."""
     factory = getattr(getattr(tx, "call", None), "factory", None)
     while isinstance(factory, Remembered) and factory.call is not None:
         factory = factory.call.args[0]  # of inject_hyperparams(factory)
-    wanted = PREPARE.get(getattr(factory, "__name__", ""))
+    return getattr(factory, "__name__", "")
+
+
+def prepare(tx: Any, params: Any) -> Any:
+    """Parameters as the transformation wants them: for most, as they are."""
+    wanted = PREPARE.get(_factory_name(tx))
     return params if wanted is None else wanted(params)
+
+
+def extra_of(tx: Any, grads: Any, params: Any) -> dict[str, Any]:
+    """The extra arguments that its `update` wants: for most, none."""
+    wanted = EXTRA.get(_factory_name(tx))
+    return {} if wanted is None else wanted(grads, params)
 
 
 class Stepped(NamedTuple):
@@ -213,7 +224,8 @@ class Trial:
 
 def one_step(tx: Any, grads: Any, state: Any, params: Any) -> Stepped:
     """Update, then apply."""
-    updates, state = tx.update(grads, state, params)
+    extra = extra_of(tx, grads, params)
+    updates, state = tx.update(grads, state, params, **extra)
     return Stepped(updates, apply_updates(params, updates), state)
 
 

@@ -11,7 +11,7 @@ import jax
 import optax
 
 import gradtx
-from gradtx.testing import discover, sample
+from gradtx.testing import EXTRA, discover, sample
 from gradtx.testing.samples import is_matrix, rank
 
 RATE = 1e-3
@@ -178,7 +178,11 @@ def _build(factory: Callable[..., Any], lib: Any) -> Any:
 
 
 def optimizers() -> list[Workload]:
-    """One for every optimizer: what takes a learning rate first."""
+    """One for every optimizer: what takes a learning rate first.
+
+    Those that call the function again in a step (a line search, Newton's method) cost
+    what it costs, and are left out.
+    """
     return [
         Workload(
             name,
@@ -189,6 +193,7 @@ def optimizers() -> list[Workload]:
         for name, factory in discover(gradtx).items()
         if next(iter(inspect.signature(factory).parameters), None) == "learning_rate"
         and not name.startswith("scale_by_")
+        and name not in EXTRA
     ]
 
 

@@ -18,6 +18,12 @@ MEET = (
     r"updates\..* is float32\[.*, the gradient is bfloat16\[",
 )
 
+WHOLE = (
+    "one inner product and one value are of all leaves: split leaves with jit",
+    "updates of the parts",
+)
+REAL = ("the Hessian of a function of complex numbers is another", "is complex")
+
 INSIDE = ("the axis is named by a member", "updates of the parts")
 
 # (name, check) -> why it cannot hold, and a pattern of what the check then says, so
@@ -35,10 +41,18 @@ EXCEPTIONS = {
     ("chain_of_none", "refuses_integer_gradients"): PASSES,
     ("clip", "takes_complex"): ORDER,
     ("identity", "refuses_integer_gradients"): PASSES,
+    ("lbfgs", "agrees_when_leaves_are_split"): WHOLE,
     ("lookahead", "takes_gradients_of_another_dtype"): MEET,
     ("lookahead_reset", "takes_gradients_of_another_dtype"): MEET,
+    ("newton", "agrees_when_leaves_are_split"): WHOLE,
+    ("newton", "takes_complex"): REAL,
     ("rprop", "takes_complex"): ORDER,
+    ("scale_by_backtracking_linesearch", "agrees_when_leaves_are_split"): WHOLE,
+    ("scale_by_lbfgs", "agrees_when_leaves_are_split"): WHOLE,
+    ("scale_by_newton_cg", "agrees_when_leaves_are_split"): WHOLE,
+    ("scale_by_newton_cg", "takes_complex"): REAL,
     ("scale_by_rprop", "takes_complex"): ORDER,
+    ("scale_by_zoom_linesearch", "agrees_when_leaves_are_split"): WHOLE,
     ("stateless", "refuses_integer_gradients"): USERS,
     ("stateless_with_tree_map", "refuses_integer_gradients"): USERS,
 }
@@ -123,6 +137,12 @@ def test_a_new_factory_is_taken_up_by_its_export_alone():
     assert name == "signsgd"
     args, kwargs = sample(factory)
     check_transformation(lambda: factory(*args, **kwargs))
+
+
+def test_what_needs_more_in_update_is_named():
+    search = gradtx.scale_by_zoom_linesearch(5)
+    with pytest.raises(AssertionError, match="needs value and grad and value_fn"):
+        CHECKS["keeps_types"](lambda: gradtx.chain(gradtx.scale(-1.0), search))
 
 
 def test_sample_says_what_it_does_not_know():

@@ -27,7 +27,8 @@ LAYERS = [
     {"core"},
     {"tree"},
     {"schedules", "transforms", "projections"},
-    {"optimizers", "linesearch"},
+    {"linesearch"},
+    {"optimizers"},
     {"wrappers"},
     {"distributed", "plot"},
     {"testing"},
@@ -83,7 +84,7 @@ def test_a_file_has_at_most_350_lines():
 
 
 def test_packages_of_one_file_an_algorithm_have_an_empty_init():
-    for package in ("core", "optimizers", "transforms", "wrappers"):
+    for package in ("core", "linesearch", "optimizers", "transforms", "wrappers"):
         assert not (ROOT / package / "__init__.py").read_text()
 
 

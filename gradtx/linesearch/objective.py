@@ -1,0 +1,131 @@
+"""What line searches share: the function that they call, and its parts as trees."""
+
+import functools
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gradtx.core.apply import apply_updates
+from gradtx.core.leafwise import slot_dtype
+from gradtx.core.trees import (
+    absent,
+    callers,
+    check_inexact,
+    check_match,
+    dtype_of,
+    is_inexact,
+    leaves_of,
+    map_present,
+)
+from gradtx.tree import arithmetic
+
+
+def scalar_dtype(params: Any) -> Any:
+    """The dtype of values, slopes and steps: the widest of the parameters' real ones.
+
+    At least float32.
+    """
+    dtypes = [
+        slot_dtype(p, real=True)
+        for p in leaves_of(params)[0]
+        if not absent(p) and is_inexact(dtype_of(p))
+    ]
+    return jnp.dtype(functools.reduce(jnp.promote_types, dtypes, jnp.float32))
+
+
+def need_extra(**arguments: Any) -> None:
+    """Raise, with their names, if extra arguments of `update` are missing."""
+    missing = [name for name, value in arguments.items() if value is None]
+    if missing:
+        names = " > ".join(callers.get()) or "update"
+        given = ", ".join(f"{name}=..." for name in arguments)
+        raise ValueError(
+            f"{names} needs {' and '.join(missing)}: call update(updates, state, "
+            f"params, {given})."
+        )
+
+
+def bound(value_fn: Callable[..., Any], extra: Mapping[str, Any]) -> Callable[..., Any]:
+    """The function of the parameters alone, given the extra arguments that it names.
+
+    The others are for other members of a chain.
+    """
+    parameters = list(inspect.signature(value_fn).parameters.values())
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        known = {p.name for p in parameters[1:]}
+        extra = {name: value for name, value in extra.items() if name in known}
+    return functools.partial(value_fn, **extra) if extra else value_fn
+
+
+def check_unless_infinite(
+    check: Callable[..., None], name: str, value: Any, *limits: Any
+) -> None:
+    """A check of a number that may also be infinite, as one says "without a limit"."""
+    if not (isinstance(value, float) and value == math.inf):
+        check(name, value, *limits)
+
+
+def check_direction(updates: Any, grad: Any) -> None:
+    """Raise unless updates are numbers and the gradient is one for each of them."""
+    check_inexact(leaves_of(updates)[0], updates)
+    check_match("updates", updates, "grad", grad)
+
+
+def no_gradient(params: Any) -> Any:
+    """Zeros for a gradient to come; None for a parameter of integers."""
+    return map_present(
+        lambda p: jnp.zeros_like(p, slot_dtype(p)) if is_inexact(dtype_of(p)) else None,
+        params,
+    )
+
+
+def stored(grad: Any, like: Any) -> Any:
+    """A gradient in the dtypes of the state; where it has none, what was there."""
+    old, treedef = leaves_of(like)
+    return treedef.unflatten(
+        x if absent(g) or x is None else jnp.asarray(g, x.dtype)
+        for g, x in zip(leaves_of(grad)[0], old, strict=True)
+    )
+
+
+def slope(updates: Any, grad: Any, dtype: Any) -> jax.Array:
+    """The derivative along the updates: of the value at params + t updates, at t = 0.
+
+    For complex parameters `jax.grad` gives du/dx - i du/dy, so nothing is conjugated.
+    """
+    return jnp.real(arithmetic.vdot(arithmetic.conj(updates), grad)).astype(dtype)
+
+
+def scaled(step: jax.Array, updates: Any) -> Any:
+    """The updates times the step; zeros for a step of 0, also where they are NaN."""
+    product = arithmetic.scale(step, updates)
+    return map_present(lambda u: jnp.where(step == 0, jnp.zeros_like(u), u), product)
+
+
+def moved(params: Any, step: jax.Array, updates: Any) -> Any:
+    """Where the parameters are after the step, rounded as they will be."""
+    return apply_updates(params, scaled(step, updates))
+
+
+def not_downhill(slope: jax.Array) -> jax.Array:
+    """The error of a direction that does not lead down: 0 for one that stands still.
+
+    Otherwise the slope, by which a short step would raise the value; inf for NaN.
+    """
+    return jnp.where(slope >= 0, slope, jnp.inf)
+
+
+def say(failed: jax.Array, text: str, **numbers: jax.Array) -> None:
+    """Print where the program runs, if it has failed."""
+    name = " > ".join(callers.get())
+    lax.cond(
+        failed,
+        lambda numbers: jax.debug.print(f"{name}: {text}", **numbers),
+        lambda numbers: None,
+        numbers,
+    )
