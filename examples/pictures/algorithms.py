@@ -1,0 +1,105 @@
+"""A picture for every optimizer: its path on a long valley and on Beale's function."""
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+
+import gradtx
+from examples.pictures import look
+from gradtx.plot import surfaces
+
+
+class Line(NamedTuple):
+    """A path of an optimizer on both functions."""
+
+    label: str
+    quadratic: float | None  # learning rate; None: a line search finds the length
+    beale: float | None
+    options: dict[str, Any] = {}  # noqa: RUF012 - read only, as the table below
+
+
+SGD = Line("sgd", 0.09, 0.01)
+# The rates are round ones at which the typical path of an optimizer shows.
+LINES = MappingProxyType(
+    {
+        "adadelta": (Line("adadelta, eps 0.001", 1.0, 1.0, {"eps": 1e-3}),),
+        "adagrad": (Line("adagrad", 0.5, 0.5),),
+        "adam": (Line("adam", 0.2, 0.1),),
+        "adam_lp": (
+            Line("adam_lp, p = 2", 0.2, 0.1),
+            Line("p = 6", 0.2, 0.1, {"p": 6.0}),
+        ),
+        "adamax": (Line("adamax", 0.2, 0.1),),
+        "adamaxw": (Line("adamaxw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
+        "adamw": (Line("adamw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
+        "amsgrad": (Line("amsgrad", 0.2, 0.1),),
+        "lbfgs": (Line("lbfgs", None, None),),
+        "lion": (Line("lion", 0.05, 0.02),),
+        "nadam": (Line("nadam", 0.2, 0.1),),
+        "nadamw": (Line("nadamw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
+        "newton": (Line("newton", None, None),),
+        "radam": (Line("radam", 0.05, 0.005),),
+        "rmsprop": (
+            Line("rmsprop", 0.1, 0.03),
+            Line("momentum 0.9", 0.02, 0.003, {"momentum": 0.9}),
+        ),
+        "rprop": (Line("rprop", 0.1, 0.1),),
+        "sgd": (
+            SGD,
+            Line("momentum 0.9", 0.02, 0.001, {"momentum": 0.9}),
+            Line("Nesterov 0.9", 0.02, 0.001, {"momentum": 0.9, "nesterov": True}),
+        ),
+    }
+)
+STEPS = 60, 200
+STEPS_WITH_LINE_SEARCH = 10, 20
+
+
+def aliases() -> dict[str, Callable[..., Any]]:
+    """Return every optimizer that is complete: what takes a gradient to a step down."""
+    return {
+        name: factory
+        for name, factory in gradtx.testing.discover(gradtx).items()
+        if factory.__module__.startswith("gradtx.optimizers.")
+        and not name.startswith("scale_by_")
+    }
+
+
+def algorithm(name: str) -> Figure:
+    """Draw the paths of an optimizer, with one of gradient descent to compare.
+
+    Args:
+        name: of an optimizer, "adam".
+
+    Raises:
+        LookupError: no such optimizer, or one without a rate in LINES.
+    """
+    if name not in aliases():
+        raise LookupError(f"no optimizer {name!r}; there are {', '.join(aliases())}.")
+    if name not in LINES:
+        raise LookupError(f"{name} has no rates: add them to LINES in {__name__}.")
+    lines = [(aliases()[name], line) for line in LINES[name]]
+    if name != "sgd":
+        lines.append((gradtx.sgd, SGD))
+    search = lines[0][1].quadratic is None
+    picture = look.figure(3.8)
+    for panel, surface, field, steps in zip(
+        picture.subplots(1, 2),
+        (surfaces.QUADRATIC, surfaces.BEALE),
+        ("quadratic", "beale"),
+        STEPS_WITH_LINE_SEARCH if search else STEPS,
+        strict=True,
+    ):
+        optimizers = {}
+        for factory, line in lines:
+            rate = getattr(line, field)
+            label = line.label if rate is None else f"{line.label}, rate {rate:g}"
+            optimizers[label] = factory(rate, **line.options)
+        gradtx.plot.plot_paths(
+            surface, optimizers, steps=steps, ax=panel, marks=1 if search else None
+        )
+        panel.set_title(f"{surface.name}, {steps} steps")
+        look.legend_below(panel)
+    return picture
