@@ -1,0 +1,122 @@
+"""A page for each algorithm, and tables of what optimizers keep, track and cost.
+
+The pages are written before the build reads anything, one for each module of
+gradtx/optimizers: an algorithm that is added there has its page. Git ignores them.
+`{costs} [NAME ...]` is the table of some optimizers, or of all.
+"""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import docstrings
+import properties
+import public
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+PACKAGE = "gradtx.optimizers."
+FOLDER = "algorithms"
+HEAD = """\
+| | state: arrays | state: bytes | moved: bytes | first moment | second moment | leaky \
+| bias correction |
+|---|---|---|---|---|---|---|---|
+"""
+
+
+def modules() -> dict[str, list[str]]:
+    """From module to the optimizers in it; what is all steps stands for itself."""
+    found: dict[str, list[str]] = {}
+    for name in public.names():
+        if name.home.startswith(PACKAGE) and name.kind == "function":
+            found.setdefault(name.home.removeprefix(PACKAGE), []).append(name.path)
+    return {
+        module: [n for n in names if n in properties.optimizers()] or names
+        for module, names in sorted(found.items())
+    }
+
+
+def page(module: str, names: list[str], pictures: Path) -> str:
+    """The page of one module: what it is, a picture, the costs, the entries."""
+    about = importlib.import_module(PACKAGE + module)
+    parts = [f"# {', '.join(names)}", docstrings.markdown(about.__doc__ or "")]
+    shown = [name for name in names if (pictures / f"{name}.png").exists()]
+    parts += [f"![Paths of {name}](../{pictures.name}/{name}.png)" for name in shown]
+    rated = [name for name in names if name in properties.optimizers()]
+    if rated:
+        parts.append(f"```{{costs}} {' '.join(rated)}\n```")
+        parts.append("[What the columns mean](../choosing.md#the-table).")
+    parts.append(f"```{{public}} {PACKAGE}{module}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def index(names_of: dict[str, list[str]]) -> str:
+    """The page that lists them."""
+    lines = ["# Algorithms", "", "One page each: equation, source, cost, picture.", ""]
+    lines += ["| | |", "|---|---|"]
+    for module, names in names_of.items():
+        about = docstrings.first_line(importlib.import_module(PACKAGE + module))
+        lines.append(f"| [{', '.join(names)}]({module}.md) | {about} |")
+    lines += ["", "Which to take, and what each costs: [choosing](../choosing.md).", ""]
+    lines += ["```{toctree}", ":hidden:", "", *names_of, "```"]
+    return "\n".join(lines) + "\n"
+
+
+def write(app: Sphinx) -> None:
+    """Write the pages; those that would not change are left alone, others removed."""
+    folder = Path(app.srcdir) / FOLDER
+    folder.mkdir(exist_ok=True)
+    pictures = Path(app.srcdir) / app.config.gradtx_pictures
+    texts = {"index": index(modules())}
+    for module, names in modules().items():
+        texts[module] = page(module, names, pictures)
+    for name, text in texts.items():
+        path = folder / f"{name}.md"
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+    for path in folder.glob("*.md"):
+        if path.stem not in texts:
+            path.unlink()
+
+
+class Costs(SphinxDirective):
+    """The table of what optimizers keep, track and cost."""
+
+    optional_arguments = 1
+    final_argument_whitespace = True
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_reread()  # an optimizer is made of many files
+        names = self.arguments[0].split() if self.arguments else properties.optimizers()
+        lines = [line(row) for name in names for row in properties.rows(name)]
+        table = self.parse_text_to_nodes(HEAD + "\n".join(lines))
+        return [nodes.container("", *table, classes=["costs"])]
+
+
+def line(row: properties.Row) -> str:
+    """One line of the table."""
+    tracks = ["–"] * 4
+    if row.tracks is not None:
+        first, second, leaky, corrected = row.tracks
+        # What is not kept can neither leak nor have its start corrected.
+        tracks = [
+            _mark(first),
+            _mark(second),
+            _mark(leaky) if second else "",
+            _mark(corrected) if first or second else "",
+        ]
+    moved = "–" if row.moved is None else f"{row.moved:g}"
+    cells = [f"`{row.shown}`", f"{row.arrays:g}", f"{row.bytes:g}", moved, *tracks]
+    return f"| {' | '.join(cells)} |"
+
+
+def _mark(yes: bool) -> str:
+    return "yes" if yes else "no"
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_directive("costs", Costs)
+    # After the pictures, which the pages show (500 is the default priority).
+    app.connect("builder-inited", write, priority=600)
+    return {"version": "1", "parallel_read_safe": True}

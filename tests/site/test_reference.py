@@ -1,0 +1,150 @@
+"""What the site makes of the code: names, docstrings, tables, and the gate."""
+
+import importlib
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+import gradtx
+
+ROOT = Path(__file__).parents[2]
+EXTENSIONS = ROOT / "docs/_ext"
+# Rows of costs.json under other names than the optimizer's.
+ROWS = {"momentum": "sgd(momentum=0.9)"}
+
+
+@pytest.fixture(scope="module")
+def site():
+    """The modules of the site's extensions."""
+    names = ("algorithms", "docstrings", "properties", "public", "reference")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXTENSIONS)
+        yield SimpleNamespace(**{n: importlib.import_module(n) for n in names})
+        for name in names:
+            sys.modules.pop(name)
+
+
+@pytest.mark.parametrize("space", ["", "tree", "schedules", "losses", "distributed"])
+def test_names_are_those_of_the_package(site, space):
+    module = getattr(gradtx, space) if space else gradtx
+    public = {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+    found = (n.path.rpartition(".") for n in site.public.names())
+    assert {last for first, _, last in found if first == space} == public
+
+
+def test_an_entry_is_the_own_and_shortest_name(site):
+    same = {n.path: n.same_as for n in site.public.names() if n.same_as is not None}
+    assert same["multi_transform"] == "partition"
+    assert same["global_norm"] == "tree.norm"
+    assert same["losses.l2_loss"] == "l2_loss"
+    assert "Updates" not in same  # the alias of a type is nobody's other name
+
+
+def test_fields_have_their_comments(site):
+    assert site.public.fields(gradtx.MultiStepsState)["acc_grads"].startswith(
+        "Sum of the gradients, shaped like params, in accumulator_dtype."
+    )
+    assert site.public.fields(gradtx.EmptyState) == {}
+
+
+def test_the_gate_names_what_is_missing(site):
+    entries = {f"gradtx.{n.path}" for n in site.public.names()}
+    assert site.reference.missing(entries) == []
+    gone = {"gradtx.adam", "gradtx.tree.get", "gradtx.ScaleByAdamState"}
+    assert {f"gradtx.{n}" for n in site.reference.missing(entries - gone)} == gone
+
+
+def test_a_build_without_an_entry_fails(tmp_path):
+    (tmp_path / "conf.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(EXTENSIONS)!r})\n"
+        'extensions = ["myst_parser", "reference"]\n'
+    )
+    (tmp_path / "index.md").write_text("# Losses\n\n```{public} gradtx.losses\n```\n")
+    build = [sys.executable, "-m", "sphinx", "-q", "-b", "html", ".", "out"]
+    done = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0
+    [said] = re.findall(r"no entry in the API reference for (.*?)\. Give", done.stderr)
+    missing = said.split(", ")
+    assert {"adam", "tree.get", "MaskedState"} <= set(missing)
+    assert not {"l2_loss", "losses.l2_loss"} & set(missing)
+
+
+def test_every_optimizer_has_a_page(site):
+    pages = site.algorithms.modules()
+    assert pages["adam"] == ["adam", "nadam"]
+    listed = [name for names in pages.values() for name in names]
+    assert sorted(listed) == sorted(site.properties.optimizers())
+
+
+def test_the_table_is_the_lectures(site):
+    """Yes and no for six algorithms, as lectures teach them."""
+    found = {
+        row.shown: tuple(row.tracks)
+        for name in ("sgd", "adagrad", "rmsprop", "adam")
+        for row in site.properties.rows(name)
+    }
+    # First moment, second moment, leaky second moment, bias correction.
+    assert found["sgd"] == (False, False, False, False)
+    assert found["sgd(momentum=0.9)"] == (True, False, False, False)
+    assert found["sgd(momentum=0.9, nesterov=True)"] == (True, False, False, False)
+    assert found["adagrad"] == (False, True, False, False)
+    assert found["rmsprop"] == (False, True, True, False)
+    assert found["adam"] == (True, True, True, True)
+
+
+def test_an_option_shows_in_what_is_tracked(site):
+    tracks = site.properties.tracks
+    assert not tracks(gradtx.adam(0.1, bias_correction=False)).corrected
+    assert tracks(gradtx.rmsprop(0.1, bias_correction=True)).corrected
+    assert tracks(gradtx.lion(0.1)) == (True, False, False, False)
+
+
+def test_costs_are_those_of_the_benchmarks(site):
+    """Bytes moved on one array are what the benchmarks count on GPT-2's tree."""
+    kept = json.loads((ROOT / "tests/benchmarks/costs.json").read_text())["rows"]
+    for key, call in {**ROWS, "adamw": "adamw", "lion": "lion"}.items():
+        rows = site.properties.rows(call.partition("(")[0])
+        [row] = [row for row in rows if row.shown == call]
+        expected = kept[key]["gradtx step"]
+        assert (row.moved, row.bytes) == (expected["bytes"], expected["state"])
+
+
+def test_docstrings_become_markdown(site):
+    text = """One line.
+
+        u_t = a * g_t,   t = 1
+
+    For b1 < b2 and `x * y`. State: one array.
+
+    Args:
+      a, b: numbers * of
+        two lines.
+      **slots: the rest.
+
+    Raises:
+      ValueError: always.
+
+    Example:
+      >>> 1 + 1
+
+      2
+    """
+    assert site.docstrings.markdown(text) == (
+        "One line.\n\n"
+        "```text\nu_t = a * g_t,   t = 1\n```\n\n"
+        "For b1 \\< b2 and `x * y`. \n\n**State**: one array.\n\n"
+        "**Args**\n\n"
+        "- **`a`**, **`b`**: numbers \\* of two lines.\n"
+        "- **`**slots`**: the rest.\n\n"
+        "**Raises**\n\n- **`ValueError`**: always.\n\n"
+        "**Example**\n\n```pycon\n>>> 1 + 1\n\n2\n```"
+    )
