@@ -6,12 +6,13 @@ import jax.numpy as jnp
 import pytest
 
 import gradtx
-from gradtx.testing import discover
+from gradtx.testing import EXTRA, discover
 
 OPTIMIZERS = {
     name: factory
     for name, factory in discover(gradtx).items()
     if name != "rprop"  # sets its own step sizes and refuses a schedule
+    and name not in EXTRA  # their line search has a rate, too: below
     and not name.startswith("scale_by_rprop")
     and next(iter(inspect.signature(factory).parameters), "") == "learning_rate"
 }
@@ -59,6 +60,14 @@ def test_of_an_injected_number(name):
 def test_inside_of_wrappers(wrap):
     state = wrap(gradtx.adamw(falling)).init(PARAMS)
     assert float(gradtx.tree.get(state, "learning_rate")) == 0.5
+
+
+@pytest.mark.parametrize("make", [gradtx.lbfgs, gradtx.newton])
+def test_with_a_line_search_it_is_that_of_the_search(make):
+    state = make().init(PARAMS)
+    assert float(gradtx.tree.get(state, "learning_rate")) == 1.0
+    with pytest.raises(KeyError, match=r"several places: \[1\].*, \[2\]"):
+        gradtx.tree.get(make(falling).init(PARAMS), "learning_rate")
 
 
 def test_rprop_says_why_it_has_none():
