@@ -8,7 +8,7 @@ from typing import Any
 
 LISTS = ("Args", "Raises")
 SECTION = re.compile(r"^(Args|Raises|Returns|Example):$")
-ITEM = re.compile(r"^(\*{0,2}\w[\w, .*]*?):\s+(.*)$", re.DOTALL)
+ITEM = re.compile(r"^(\*{0,2}\w[\w,\s.*]*?):\s+(.*)$", re.DOTALL)  # names may wrap
 LABEL = re.compile(r"(?:^|(?<=[.)] ))(State|Source):\s")
 
 

@@ -46,7 +46,7 @@ def check_replicas(tree: Any, *, stacked: bool = False) -> None:
       TypeError: a leaf without values, as inside of `jit`.
 
     Example:
-      >>> import jax.numpy as jnp
+      >>> import jax.numpy as jnp, gradtx
       >>> gradtx.distributed.check_replicas({"w": jnp.ones(2), "b": jnp.array(jnp.nan)})
     """
     arrays = [(path, x) for path, x in paths_of(tree) if isinstance(x, jax.Array)]

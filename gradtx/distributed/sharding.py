@@ -181,7 +181,7 @@ def check_shardings(params: Any, grads: Any) -> None:
       TypeError: a leaf without a sharding, as inside of `jit`.
 
     Example:
-      >>> import jax.numpy as jnp
+      >>> import jax.numpy as jnp, gradtx
       >>> gradtx.distributed.check_shardings({"w": jnp.ones(2)}, {"w": jnp.zeros(2)})
     """
     check_match("grads", grads, "params", params)

@@ -88,9 +88,9 @@ def softmax_cross_entropy(
     axis: int | tuple[int, ...] | None = -1,
     where: ArrayLike | None = None,
 ) -> jax.Array:
-    r"""The cross entropy of class probabilities and a softmax.
+    """The cross entropy of class probabilities and a softmax.
 
-    $$L = -\sum_j y_j \log \frac{e^{s_j}}{\sum_k e^{s_k}}$$
+        L = -sum_j y_j log(exp(s_j) / sum_k exp(s_k))
 
     Args:
       logits: s, floating point, any shape.
@@ -112,8 +112,11 @@ def softmax_cross_entropy(
     logits are shifted by their maximum, as it says. Where a label is 0 and its logit
     -inf, 0 log 0 = 0 and not NaN.
 
-    >>> softmax_cross_entropy(jnp.array([[0.0, -jnp.inf]]), jnp.array([[1.0, 0.0]]))
-    Array([0.], dtype=float32)
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> logits = jnp.array([[0.0, -jnp.inf]])
+      >>> gradtx.softmax_cross_entropy(logits, jnp.array([[1.0, 0.0]]))
+      Array([0.], dtype=float32)
     """
     function = "softmax_cross_entropy"
     s = real(function, "logits", logits)
@@ -137,9 +140,9 @@ def softmax_cross_entropy_with_integer_labels(
     axis: int | tuple[int, ...] = -1,
     where: ArrayLike | None = None,
 ) -> jax.Array:
-    r"""The cross entropy of a class and a softmax; no one-hot array is built.
+    """The cross entropy of a class and a softmax; no one-hot array is built.
 
-    $$L = -\log \frac{e^{s_y}}{\sum_k e^{s_k}}$$
+        L = -log(exp(s_y) / sum_k exp(s_k))
 
     It equals `softmax_cross_entropy` of the one-hot labels, masks included.
 
@@ -165,9 +168,12 @@ def softmax_cross_entropy_with_integer_labels(
     reads a label -1 as the last class, and subtracts the logit of a masked label's
     class, which is unbounded below.
 
-    >>> logits = jnp.array([[2.0, 0.0], [0.0, 0.0]])
-    >>> softmax_cross_entropy_with_integer_labels(logits, jnp.array([0, 1])).round(2)
-    Array([0.13, 0.69], dtype=float32)
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> logits, labels = jnp.array([[2.0, 0.0], [0.0, 0.0]]), jnp.array([0, 1])
+      >>> loss = gradtx.softmax_cross_entropy_with_integer_labels(logits, labels)
+      >>> loss.round(2)
+      Array([0.13, 0.69], dtype=float32)
     """
     function = "softmax_cross_entropy_with_integer_labels"
     s = real(function, "logits", logits)
@@ -197,9 +203,9 @@ def softmax_cross_entropy_with_integer_labels(
 def sigmoid_binary_cross_entropy(
     logits: ArrayLike, labels: ArrayLike, *, where: ArrayLike | None = None
 ) -> jax.Array:
-    r"""The cross entropy of each label and a sigmoid.
+    """The cross entropy of each label and a sigmoid.
 
-    $$L = -y \log \sigma(s) - (1 - y) \log(1 - \sigma(s))$$
+        L = -y log σ(s) - (1 - y) log(1 - σ(s)),   σ(s) = 1 / (1 + exp(-s))
 
     Args:
       logits: s, floating point, any shape.
@@ -218,8 +224,11 @@ def sigmoid_binary_cross_entropy(
     written with log(1 + e^s), so that it is exact for large logits; an infinite logit
     on the side of its label has the loss 0.
 
-    >>> sigmoid_binary_cross_entropy(jnp.array([1e4, -1e4]), jnp.array([1, 1]))
-    Array([    0., 10000.], dtype=float32)
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> logits, labels = jnp.array([1e4, -1e4]), jnp.array([1, 1])
+      >>> gradtx.sigmoid_binary_cross_entropy(logits, labels)
+      Array([    0., 10000.], dtype=float32)
     """
 
     def rule(s, y):
@@ -240,9 +249,9 @@ def hinge_loss(
     *,
     where: ArrayLike | None = None,
 ) -> jax.Array:
-    r"""The hinge loss of two classes, called -1 and 1.
+    """The hinge loss of two classes, called -1 and 1.
 
-    $$L = \max(0, 1 - t p)$$
+        L = max(0, 1 - t p)
 
     Args:
       predictor_outputs: p, real, any shape.
@@ -260,8 +269,10 @@ def hinge_loss(
 
     Source: Cortes and Vapnik, Support-vector networks, 1995, as max(0, .) of the slack.
 
-    >>> hinge_loss(jnp.array([0.25, -3.0]), jnp.array([1, -1]))
-    Array([0.75, 0.  ], dtype=float32)
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> gradtx.hinge_loss(jnp.array([0.25, -3.0]), jnp.array([1, -1]))
+      Array([0.75, 0.  ], dtype=float32)
     """
 
     def rule(p, t):
@@ -280,9 +291,9 @@ def multiclass_hinge_loss(
     over: str = "sum",
     where: ArrayLike | None = None,
 ) -> jax.Array:
-    r"""The hinge loss of many classes: the multiclass SVM.
+    """The hinge loss of many classes: the multiclass SVM.
 
-    $$L = \sum_{j \ne y} \max(0, s_j - s_y + m)$$
+        L = sum_{j != y} max(0, s_j - s_y + m)
 
     Optax's loss of this name is the largest of these margins, not their sum: ask for
     its numbers with `over="max"`. For two classes, both are the same.
@@ -308,8 +319,11 @@ def multiclass_hinge_loss(
     recognition, 1999; max: Crammer and Singer, On the algorithmic implementation of
     multiclass kernel-based vector machines, 2001.
 
-    >>> multiclass_hinge_loss(jnp.array([[2.0, 2.5, 1.25, -3.0]]), jnp.array([0]))
-    Array([1.75], dtype=float32)
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> scores = jnp.array([[2.0, 2.5, 1.25, -3.0]])
+      >>> gradtx.multiclass_hinge_loss(scores, jnp.array([0]))
+      Array([1.75], dtype=float32)
     """
     function = "multiclass_hinge_loss"
     check.nonnegative("margin", margin)

@@ -101,9 +101,9 @@ def squared_error(
     *,
     where: ArrayLike | None = None,
 ) -> jax.Array:
-    r"""The squared error of each prediction.
+    """The squared error of each prediction.
 
-    $$L = (p - t)^2$$
+        L = (p - t)^2
 
     Args:
       predictions: p, floating point, any shape.
@@ -121,8 +121,10 @@ def squared_error(
     Source: Legendre, Nouvelles méthodes pour la détermination des orbites des comètes,
     1805, appendix. `l2_loss` is half of it, so that its gradient is p - t.
 
-    >>> squared_error(jnp.array([1.0, 3.0]), jnp.array([0.0, 5.0]))
-    Array([1., 4.], dtype=float32)
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> gradtx.squared_error(jnp.array([1.0, 3.0]), jnp.array([0.0, 5.0]))
+      Array([1., 4.], dtype=float32)
     """
 
     def rule(p, t):
@@ -137,16 +139,18 @@ def l2_loss(
     *,
     where: ArrayLike | None = None,
 ) -> jax.Array:
-    r"""Half of the squared error of each prediction: the gradient is p - t.
+    """Half of the squared error of each prediction: the gradient is p - t.
 
-    $$L = \tfrac{1}{2} (p - t)^2$$
+        L = (p - t)^2 / 2
 
     Args, returns and errors are those of `squared_error`.
 
     Source: Bishop, Pattern Recognition and Machine Learning, 2006, equation 1.2.
 
-    >>> l2_loss(jnp.array([1.0, 3.0]), jnp.array([0.0, 5.0]))
-    Array([0.5, 2. ], dtype=float32)
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> gradtx.l2_loss(jnp.array([1.0, 3.0]), jnp.array([0.0, 5.0]))
+      Array([0.5, 2. ], dtype=float32)
     """
 
     def rule(p, t):
@@ -162,10 +166,10 @@ def huber_loss(
     delta: ArrayLike = 1.0,
     where: ArrayLike | None = None,
 ) -> jax.Array:
-    r"""Quadratic for small errors, linear for large ones.
+    """Quadratic for small errors, linear for large ones.
 
-    $$L = \begin{cases} \tfrac{1}{2} e^2 & |e| \le \delta \\
-    \delta (|e| - \tfrac{1}{2} \delta) & |e| > \delta \end{cases}, \qquad e = p - t$$
+        L = e^2 / 2                  if |e| <= delta,   e = p - t
+        L = delta (|e| - delta / 2)  otherwise
 
     The gradient is e clipped to [-delta, delta], and stays so for an infinite error.
 
@@ -187,8 +191,10 @@ def huber_loss(
 
     Source: Huber, Robust estimation of a location parameter, 1964, with k for delta.
 
-    >>> huber_loss(jnp.array([0.5, -3.0]), delta=1.0)
-    Array([0.125, 2.5  ], dtype=float32)
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> gradtx.huber_loss(jnp.array([0.5, -3.0]), delta=1.0)
+      Array([0.125, 2.5  ], dtype=float32)
     """
     check.positive("delta", delta)
 

@@ -128,6 +128,8 @@ def test_docstrings_become_markdown(site):
     Args:
       a, b: numbers * of
         two lines.
+      c,
+        d: more.
       **slots: the rest.
 
     Raises:
@@ -144,6 +146,7 @@ def test_docstrings_become_markdown(site):
         "For b1 \\< b2 and `x * y`. \n\n**State**: one array.\n\n"
         "**Args**\n\n"
         "- **`a`**, **`b`**: numbers \\* of two lines.\n"
+        "- **`c`**, **`d`**: more.\n"
         "- **`**slots`**: the rest.\n\n"
         "**Raises**\n\n- **`ValueError`**: always.\n\n"
         "**Example**\n\n```pycon\n>>> 1 + 1\n\n2\n```"
