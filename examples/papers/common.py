@@ -174,13 +174,19 @@ def compare(
     return results
 
 
-def arguments(name: str, description: str, full: str) -> argparse.ArgumentParser:
+def arguments(
+    name: str,
+    description: str,
+    full: str,
+    data: str = "they are downloaded once, then cached",
+) -> argparse.ArgumentParser:
     """Return a parser for what every experiment can be told.
 
     Args:
         name: of the experiment, its module and its files.
         description: for `--help`.
         full: how long the full run takes, for `--help`.
+        data: where the data come from without a folder, for `--help`.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m examples.papers.{name}", description=description
@@ -205,7 +211,7 @@ def arguments(name: str, description: str, full: str) -> argparse.ArgumentParser
         "--data",
         type=Path,
         metavar="DIR",
-        help="folder with the data (default: they are downloaded once, then cached)",
+        help=f"folder with the data (default: {data})",
     )
     flags.seed_and_out(parser, "initial weights, minibatches and noise", name)
     return parser
