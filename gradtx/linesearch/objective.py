@@ -45,7 +45,7 @@ def need_extra(**arguments: Any) -> None:
         names = " > ".join(callers.get()) or "update"
         given = ", ".join(f"{name}=..." for name in arguments)
         raise ValueError(
-            f"{names} needs {' and '.join(missing)}: call update(updates, state, "
+            f"{names} needs {', '.join(missing)}: call update(updates, state, "
             f"params, {given})."
         )
 

@@ -46,7 +46,7 @@ def test_a_missing_argument_is_named(search, missing):
 @each
 def test_all_missing_arguments_are_named(search):
     tx, p = search(), jnp.ones(2)
-    with pytest.raises(ValueError, match="needs value and grad and value_fn"):
+    with pytest.raises(ValueError, match="needs value, grad, value_fn"):
         tx.update(p, tx.init(p), p)
     with pytest.raises(ValueError, match="needs params"):
         tx.update(p, tx.init(p), value=2.0, grad=p, value_fn=square)
