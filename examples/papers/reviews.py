@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> list[Result]:
         "Logistic regression on bags of 10,000 words of IMDB reviews with 50% dropout "
         "and rate alpha/sqrt(t): AdaGrad, RMSProp, SGD with Nesterov momentum, Adam."
     )
-    parser = arguments("reviews", description, full="5 minutes")
+    parser = arguments("reviews", description, full="2.5 minutes")
     options = parser.parse_args(argv)
     console = Console(soft_wrap=True, emoji=False)
     reviews = load(parser, options, datasets.imdb)
