@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> list[Result]:
         "A 1000-1000 ReLU network with dropout on MNIST: AdaGrad, RMSProp, SGD with "
         "Nesterov momentum, AdaDelta, Adam, AdaMax."
     )
-    parser = arguments("network", description, full="10 minutes")
+    parser = arguments("network", description, full="6.5 minutes")
     options = parser.parse_args(argv)
     console = Console(soft_wrap=True, emoji=False)
     digits = load(parser, options, datasets.mnist)
