@@ -326,7 +326,7 @@ def test_the_options_are_explained_and_bad_ones_refused(module, tmp_path, capsys
         module.main(["--help"])
     said = " ".join(capsys.readouterr().out.split())
     assert "below 90 s on two cores" in said
-    assert re.search(r"the run of docs/results, \d+ minutes? on two cores", said)
+    assert re.search(r"the run of docs/results, [\d.]+ minutes? on two cores", said)
     for bad in ["--quick", "--full"], ["--epochs", "0"], ["--seed", "-1"]:
         with pytest.raises(SystemExit, match="2"):
             module.main(bad)
