@@ -141,7 +141,7 @@ def test_a_new_factory_is_taken_up_by_its_export_alone():
 
 def test_what_needs_more_in_update_is_named():
     search = gradtx.scale_by_zoom_linesearch(5)
-    with pytest.raises(AssertionError, match="needs value and grad and value_fn"):
+    with pytest.raises(AssertionError, match="needs value, grad, value_fn"):
         CHECKS["keeps_types"](lambda: gradtx.chain(gradtx.scale(-1.0), search))
 
 
