@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gradtx.core.call import show
-from gradtx.core.types import GradientTransformation
+from gradtx.core.pair import GradientTransformation
 
 
 def describe(tx: Any) -> str:
