@@ -5,11 +5,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradtx.core import check
 from gradtx.core.per_leaf import PerLeaf
 from gradtx.core.trees import (
     absent,
     as_array,
     check_match,
+    compute_dtype,
     dtype_of,
     failure,
     is_inexact,
@@ -77,6 +79,9 @@ def incremental_update(
 
         old + step_size * (new - old)
 
+    Computed in the widest of both dtypes and float32, and rounded once: to a bfloat16
+    average steps of less than 1/256 of it are lost, so keep averages in float32.
+
     Args:
       new_tensors, old_tensors: trees with the same structure and shapes.
       step_size: the part of the way, in [0, 1].
@@ -85,20 +90,25 @@ def incremental_update(
       The average, in the dtypes of the old.
 
     Raises:
-      ValueError: structure or shape of a leaf differ; it is named.
+      ValueError: structure or shape of a leaf differ; it is named. A step_size that
+        is no scalar.
 
     Example:
       >>> import gradtx
       >>> float(gradtx.incremental_update(2.0, 1.0, step_size=0.25))
       1.25
     """
+    check.scalar("step_size", step_size)
     check_match("new_tensors", new_tensors, "old_tensors", old_tensors)
 
     def mix(new: Any, old: Any) -> Any:
         if new is None:
             return old
-        mixed = step_size * new + (1 - step_size) * old
-        return jnp.asarray(mixed, jnp.result_type(old))
+        dtype = jnp.result_type(old)
+        width = compute_dtype(jnp.promote_types(jnp.result_type(new), dtype))
+        step = jnp.asarray(step_size, jnp.finfo(width).dtype)
+        mixed = step * jnp.asarray(new, width) + (1 - step) * jnp.asarray(old, width)
+        return mixed.astype(dtype)
 
     return jax.tree.map(mix, new_tensors, old_tensors, is_leaf=lambda x: x is None)
 
@@ -125,6 +135,8 @@ def periodic_update(
       2.0
     """
     check_match("new_tensors", new_tensors, "old_tensors", old_tensors)
+    check.scalar("steps", steps)
+    check.scalar("update_period", update_period)
     take = jnp.asarray(steps) % update_period == 0
 
     def pick(new: Any, old: Any) -> Any:

@@ -7,9 +7,18 @@ from typing import Any
 import numpy as np
 
 
+def scalar(name: str, value: Any) -> None:
+    """One number, as Python's, an array or a tracer: not an array of shape (1,)."""
+    # That would broadcast, and make a 0-d leaf, or a number of the state, (1,) too.
+    shape = getattr(value, "shape", ())
+    if isinstance(shape, tuple) and shape:
+        raise ValueError(f"{name} must be a scalar, got an array of shape {shape}.")
+
+
 def _bounded(name: str, value: Any, holds: Callable[[Any], bool], interval: str):
-    """Raise unless a Python or NumPy number lies in the interval; arrays pass."""
-    if isinstance(value, Real | np.generic):  # arrays and tracers pass
+    """Raise unless a number lies in the interval; scalar arrays and tracers pass."""
+    scalar(name, value)
+    if isinstance(value, Real | np.generic):  # 0-d arrays and tracers pass
         if not holds(value):
             raise ValueError(f"{name} must be {interval}, got {value}.")
     elif value is None or isinstance(value, str | bytes | list | tuple | dict):

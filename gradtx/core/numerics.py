@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx.core import check
+
 
 def safe_increment(count: jax.Array) -> jax.Array:
     """Add one, stopping at the largest number of the dtype instead of wrapping.
@@ -31,19 +33,93 @@ def one_minus_power(decay: Any, count: jax.Array) -> jax.Array:
 
     Written as it stands it loses what float32 rounds off decay: with 0.999 the first
     value is wrong by 5e-5. Taken as -expm1(count log(decay)), with the logarithm in
-    double precision when decay is a Python number, it is wrong by 1e-7.
+    double precision when decay is a Python number, it is wrong by 1e-7. The count is
+    a whole number, by which there is no derivative.
     """
     if isinstance(decay, float | int | np.generic):
         log = math.log(float(decay)) if float(decay) > 0 else -math.inf
-    else:
-        log = jnp.log(decay)
-    return -jnp.expm1(as_float(count) * log)
+        return -jnp.expm1(as_float(count) * log)
+    return _one_minus_power(decay, as_float(count))
+
+
+@jax.custom_jvp
+def _one_minus_power(decay: jax.Array, count: jax.Array) -> jax.Array:
+    return -jnp.expm1(count * jnp.log(decay))
+
+
+@_one_minus_power.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    # Not through the logarithm: at a decay of 0 it is infinite.
+    decay, count = primals
+    value = _one_minus_power(decay, count)
+    slope = -count * decay ** (count - 1)
+    return value, (slope * tangents[0]).astype(value.dtype)
+
+
+@jax.custom_jvp
+def root(x: jax.Array) -> jax.Array:
+    """The square root, whose derivative at 0 is taken to be 0.
+
+    There it is infinite, and times the 0 of a square's derivative NaN: one entry
+    without a gradient would spoil every derivative through an optimizer.
+    """
+    return jnp.sqrt(x)
+
+
+@root.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    value = root(primals[0])
+    return value, _half_over(value) * tangents[0]
+
+
+@jax.custom_jvp
+def norm_of(total: jax.Array, size: jax.Array) -> jax.Array:
+    """A norm `size`, with the derivative of root(total): 0 where it is 0.
+
+    The two are the same, but for a sum of squares that is out of range.
+    """
+    return size
+
+
+@norm_of.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    value = norm_of(*primals)
+    return value, _half_over(value) * tangents[0]
+
+
+def _half_over(x: jax.Array) -> jax.Array:
+    """1 / (2 x), and 0 where x is 0."""
+    return jnp.where(x == 0, 0, 0.5 / jnp.where(x == 0, 1, x))
+
+
+def shrinking(size: jax.Array, limit: Any) -> tuple[jax.Array, jax.Array]:
+    """Two factors that together bring a size down to a limit: min(1, limit / size).
+
+    Two, since a size near the largest number has a factor below the smallest, which
+    counts as 0. The first is 1 for all other sizes. A size within the limit stays, 0
+    too, where the limit is 0.
+    """
+    inside = size <= limit
+    large = jnp.asarray(float(jnp.finfo(size.dtype).max) ** 0.5, size.dtype)
+    first = jnp.where(inside | (size < large), 1, 1 / large)
+    return first, jnp.where(inside, 1, limit / jnp.where(inside, 1, size * first))
 
 
 def as_float(count: Any) -> jax.Array:
     """A count as a floating scalar: float32, or float64 under x64."""
     dtype = jnp.promote_types(jnp.float32, jax.dtypes.canonicalize_dtype(float))
     return jnp.asarray(count, dtype)
+
+
+def value_at(name: str, schedule: Any, count: Any) -> jax.Array:
+    """What a schedule says for a count, as a floating scalar.
+
+    Raises:
+      ValueError: if it is no scalar; the name says whose schedule it is.
+    """
+    value = schedule(count)
+    check.scalar(f"{name}(count)", value)
+    return as_float(value)
 
 
 def divide(a: jax.Array, b: jax.Array, eps: Any) -> jax.Array:

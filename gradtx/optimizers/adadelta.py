@@ -2,13 +2,11 @@
 
 from typing import NamedTuple
 
-import jax.numpy as jnp
-
 from gradtx.core import check
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import leafwise, zeros
 from gradtx.core.masking import MaskOrFn
-from gradtx.core.numerics import abs_sq, divide
+from gradtx.core.numerics import abs_sq, divide, root
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar, ScalarOrSchedule, Updates
 from gradtx.transforms.decay import add_decayed_weights
@@ -52,12 +50,16 @@ def scale_by_adadelta(rho: Scalar = 0.9, eps: Scalar = 1e-6):
 
     def rule(g, e_g, e_x):
         e_g = rho * e_g + (1 - rho) * abs_sq(g)
-        e_x = rho * e_x + (1 - rho) * abs_sq(g) * (e_x + eps) / (e_g + eps)
+        u = g * root(divide(e_x + eps, e_g + eps, eps))
+        # Not |g|^2 (e_x + eps) / (e_g + eps), for large gradients inf / inf.
+        e_x = rho * e_x + (1 - rho) * abs_sq(u)
+        if not isinstance(rho, float | int) or rho == 0:  # an array may be 0, too
+            return u, e_g, e_x
         # The old e_x expressed by the new: it is then dead, and a donated step copies
         # nothing. Neither root nor quotient is shared, or XLA would store it. All terms
         # are positive.
         squared = rho * (e_g + eps) + (1 - rho) * abs_sq(g)
-        return g * jnp.sqrt(divide(e_x + rho * eps, squared, rho)), e_g, e_x
+        return g * root((e_x + rho * eps) / squared), e_g, e_x
 
     return leafwise(
         ScaleByAdaDeltaState, rule, e_g=zeros(real=True), e_x=zeros(real=True)

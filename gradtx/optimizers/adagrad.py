@@ -52,7 +52,9 @@ def scale_by_rss(initial_accumulator_value: Scalar = 0.1, eps: Scalar = 1e-7):
 
     def rule(g, total):
         total = total + abs_sq(g)
-        return g * jnp.where(total > 0, jax.lax.rsqrt(total + eps), 0), total
+        there = total > 0
+        scale = jax.lax.rsqrt(jnp.where(there, total, 1) + eps)
+        return g * jnp.where(there, scale, 0), total
 
     return leafwise(
         ScaleByRssState,

@@ -3,12 +3,11 @@
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from gradtx.core import check
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import leafwise, zeros
-from gradtx.core.numerics import abs_sq, divide, one_minus_power
+from gradtx.core.numerics import abs_sq, divide, one_minus_power, root
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar, ScalarOrSchedule, Updates
 from gradtx.transforms.scale import scale_by_learning_rate
@@ -96,7 +95,7 @@ def scale_by_adam(
         mu = b1 * mu + (1 - b1) * g
         nu = b2 * nu + (1 - b2) * abs_sq(g)
         ahead = mu_factor * mu + g_factor * g if nesterov else mu_factor * mu
-        return divide(ahead, jnp.sqrt(nu_factor * nu + eps_root) + eps, eps), mu, nu
+        return divide(ahead, root(nu_factor * nu + eps_root) + eps, eps), mu, nu
 
     return leafwise(
         ScaleByAdamState,

@@ -64,9 +64,9 @@ def scale_by_adam_lp(
         """(weight a^p + other b^p)^(1/p) for a, b >= 0, without large powers."""
         largest = jnp.maximum(a, b)
         scale = jnp.where(largest > 0, largest, 1)
-        return largest * (weight * (a / scale) ** p + other * (b / scale) ** p) ** (
-            1 / p
-        )
+        total = weight * (a / scale) ** p + other * (b / scale) ** p
+        # The derivative of the root of 0 is infinite; times 0 it would be NaN.
+        return largest * jnp.where(largest > 0, total, 1) ** (1 / p)
 
     def rule(g, mu, nu, mu_factor, nu_factor):
         mu = b1 * mu + (1 - b1) * g

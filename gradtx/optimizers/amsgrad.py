@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from gradtx.core import check
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import leafwise, zeros
-from gradtx.core.numerics import abs_sq, divide, one_minus_power
+from gradtx.core.numerics import abs_sq, divide, one_minus_power, root
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar, ScalarOrSchedule, Updates
 from gradtx.transforms.scale import scale_by_learning_rate
@@ -73,7 +73,7 @@ def scale_by_amsgrad(
         mu = b1 * mu + (1 - b1) * g
         nu = b2 * nu + (1 - b2) * abs_sq(g)
         nu_max = jnp.maximum(nu_max, nu_factor * nu)
-        update = divide(mu_factor * mu, jnp.sqrt(nu_max + eps_root) + eps, eps)
+        update = divide(mu_factor * mu, root(nu_max + eps_root) + eps, eps)
         return update, mu, nu, nu_max
 
     def scalars(count):

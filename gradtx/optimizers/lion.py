@@ -53,7 +53,7 @@ def scale_by_lion(b1: Scalar = 0.9, b2: Scalar = 0.99, mu_dtype: Any = None):
 
     def rule(g, mu):
         new = b2 * mu + (1 - b2) * g
-        if isinstance(b2, float | int) and b2 == 0:
+        if not isinstance(b2, float | int) or b2 == 0:  # an array may be 0, too
             return jnp.sign(b1 * mu + (1 - b1) * g), new
         # From the new momentum: the old one is then dead, and a donated step copies
         # nothing.

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from gradtx.core import check
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import leafwise, zeros
-from gradtx.core.numerics import abs_sq, as_float, divide, one_minus_power
+from gradtx.core.numerics import abs_sq, as_float, divide, one_minus_power, root
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar, ScalarOrSchedule
 from gradtx.optimizers.adam import ScaleByAdamState, corrections
@@ -68,17 +68,18 @@ def scale_by_radam(
         trusted = rho >= threshold
         safe = jnp.where(trusted, rho, threshold)
         r_sq = (safe - 4) * (safe - 2) / safe * rho_inf
-        r_sq = r_sq / ((rho_inf - 4) * (rho_inf - 2))
+        # Where no rho gets there, rho_inf may be 4 or 2.
+        r_sq = r_sq / jnp.where(trusted, (rho_inf - 4) * (rho_inf - 2), 1)
         # Where it is used r_sq is in [0, 1]; elsewhere it may be negative.
-        r = jnp.sqrt(jnp.maximum(r_sq, 0))
+        r = root(jnp.maximum(r_sq, 0))
         return (*corrections(b1, b2, count, True, nesterov), r, trusted)
 
     def rule(g, mu, nu, mu_factor, g_factor, nu_factor, r, trusted):
         mu = b1 * mu + (1 - b1) * g
         nu = b2 * nu + (1 - b2) * abs_sq(g)
         ahead = mu_factor * mu + g_factor * g if nesterov else mu_factor * mu
-        root = jnp.sqrt(nu_factor * nu + eps_root) + eps
-        return jnp.where(trusted, divide(r * ahead, root, eps), ahead), mu, nu
+        scale = root(nu_factor * nu + eps_root) + eps
+        return jnp.where(trusted, divide(r * ahead, scale, eps), ahead), mu, nu
 
     return leafwise(
         ScaleByAdamState,

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from gradtx.core import check
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import full, leafwise, zeros
-from gradtx.core.numerics import abs_sq, divide, one_minus_power
+from gradtx.core.numerics import abs_sq, divide, one_minus_power, root
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar, ScalarOrSchedule, Updates
 from gradtx.transforms.momentum import trace
@@ -42,8 +42,8 @@ def _check(decay, eps, initial_scale):
 
 
 def _over_root(g, nu, eps, eps_in_sqrt):
-    root = jnp.sqrt(nu + eps) if eps_in_sqrt else jnp.sqrt(nu) + eps
-    return divide(g, root, eps)
+    scale = root(nu + eps) if eps_in_sqrt else root(nu) + eps
+    return divide(g, scale, eps)
 
 
 def _correction(decay, bias_correction):

@@ -55,6 +55,7 @@ def sgd(
       >>> params
       Array([0.9, 1.9], dtype=float32)
     """
+    check.fraction("dampening", dampening)
     if momentum is None:
         if isinstance(dampening, float | int) and dampening != 0:
             raise ValueError(f"dampening={dampening} needs momentum, which is None.")

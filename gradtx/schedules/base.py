@@ -7,7 +7,7 @@ from typing import Any, ParamSpec
 import jax
 
 from gradtx.core.call import Call, Remembered
-from gradtx.core.numerics import as_float
+from gradtx.core.numerics import value_at
 
 P = ParamSpec("P")
 
@@ -17,10 +17,11 @@ class ScheduleFn(Remembered):
 
     def __init__(self, fn: Callable[[Any], Any], call: Call):
         self.fn = fn
+        self.name = call.name
         self.call = call
 
     def __call__(self, count: Any) -> jax.Array:
-        return as_float(self.fn(count))
+        return value_at(self.name, self.fn, count)
 
 
 def schedule(factory: Callable[P, Callable[[Any], Any]]) -> Callable[P, ScheduleFn]:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from gradtx.core import check
 from gradtx.core.call import Call, Remembered, show
 from gradtx.core.numerics import safe_increment
 from gradtx.core.pair import GradientTransformation, GradientTransformationExtraArgs
@@ -168,6 +169,7 @@ class Injected(Remembered):
             return inner_of(repr(self), self.inner_factory(*by_place, **by_name))
 
         def array(name: str, value: Any, dtype: Any) -> jax.Array:
+            check.scalar(name, value)
             return as_hyperparam(value, dtype, parameters.get(name))
 
         def init(params):

@@ -6,7 +6,7 @@ from itertools import pairwise
 import jax.numpy as jnp
 
 from gradtx.core import check
-from gradtx.core.numerics import as_float
+from gradtx.core.numerics import value_at
 from gradtx.core.types import Schedule
 from gradtx.schedules.base import schedule
 from gradtx.schedules.basic import as_count, as_steps, is_number
@@ -57,11 +57,11 @@ def join_schedules(schedules: Sequence[Schedule], boundaries: Sequence[int]):
 
     def value(count):
         count = as_count(count)
-        current = as_float(members[0](count))
-        for start, member in zip(starts, members[1:], strict=True):
+        current = value_at("schedules[0]", members[0], count)
+        for i, (start, member) in enumerate(zip(starts, members[1:], strict=True), 1):
             # Held at 0: a root or a logarithm of a step before its time would be NaN,
             # and the derivative through jnp.where with it.
-            own = as_float(member(jnp.maximum(count, start) - start))
+            own = value_at(f"schedules[{i}]", member, jnp.maximum(count, start) - start)
             current = jnp.where(count < start, current, own)
         return current
 

@@ -81,6 +81,22 @@ def refuses_bad_hyperparameters(make: Make) -> None:
                 raise AssertionError(f"expected an error for {what}, got {made!r}")
 
 
+def refuses_arrays_as_hyperparameters(make: Make) -> None:
+    """An array of shape (1,) for a number, which would widen 0-d leaves, by name."""
+    tx = make()
+    for name, value in arguments_of(tx).items():
+        checked = isinstance(value, float) or name in BAD_VALUES
+        if not checked or not isinstance(value, float | int):
+            continue
+        what = f"{name} of shape (1,)"
+        try:
+            made = rebuilt(tx, name, jnp.full([1], value))
+        except (ValueError, TypeError) as error:
+            _expect_named(f"{name} must be a scalar", what, error)
+        else:
+            raise AssertionError(f"expected an error for {what}, got {made!r}")
+
+
 def _expect_refusal(trial: Trial, grads: Any, path: str, what: str) -> None:
     """Assert an error that names the path."""
     try:

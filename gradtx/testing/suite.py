@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from gradtx.testing import (
     contract,
+    derivatives,
     identity,
     numbers,
     refusals,
@@ -35,7 +36,7 @@ def _reporting(check: Check) -> Check:
     return reported
 
 
-MODULES = (contract, numbers, widths, refusals, identity, splitting, shardings)
+MODULES = (contract, numbers, widths, derivatives, refusals, identity, splitting, shardings)
 
 # Every public function of these modules is a check, in the order of writing.
 CHECKS: Mapping[str, Check] = MappingProxyType(

@@ -6,18 +6,19 @@ from gradtx.core import check
 from gradtx.core.axes import (
     AxisName,
     AxisNames,
-    across,
     axes_of,
     check_axis_name,
     names_of,
+    need_whole,
     size_of,
 )
 from gradtx.core.leafwise import leafwise, stateless_init
-from gradtx.core.numerics import abs_sq
+from gradtx.core.numerics import shrinking
 from gradtx.core.plan import Inputs, planned
 from gradtx.core.transformation import transformation
+from gradtx.core.trees import absent, as_array, leaves_like, leaves_of
 from gradtx.core.types import EmptyState, Scalar
-from gradtx.tree.norms import norm
+from gradtx.tree.norms import norm, norms_along
 
 
 @transformation
@@ -89,12 +90,12 @@ def clip_by_global_norm(max_norm: Scalar, *, axis_name: AxisNames = None):
     # One scalar times g, not g / norm * max_norm: XLA would store the quotient.
     def prepare(updates, state, params):
         size = norm(updates, axis_name=axis_name)
-        factor = jnp.where(size < max_norm, 1.0, max_norm / size)
-        return Inputs(scalars=(factor,)), lambda: state
+        return Inputs(scalars=shrinking(size, max_norm)), lambda: state
 
-    return planned(
-        stateless_init, lambda g, factor: factor * g, prepare, reads_updates=True
-    )
+    def rule(g, first, factor):
+        return factor * (first * g)
+
+    return planned(stateless_init, rule, prepare, reads_updates=True)
 
 
 @transformation
@@ -125,13 +126,14 @@ def clip_by_block_rms(threshold: Scalar, *, axis_name: AxisName = None):
     check.positive("threshold", threshold)
     names_of(axis_name)
 
-    def rule(g):
-        axes = axes_of(g, axis_name)
-        entries = max(g.size, 1) * size_of(axes)
-        rms = jnp.sqrt(across(jnp.sum(abs_sq(g)), axes) / entries)
-        return g * (1 / jnp.maximum(1.0, rms / threshold))
+    def factors(leaves, params):
+        axes = [axes_of(g, axis_name) for g in leaves]
+        sizes = norms_along(leaves, axes, [None] * len(leaves))
+        for g, names, size in zip(leaves, axes, sizes, strict=True):
+            entries = max(g.size, 1) * size_of(names)
+            yield shrinking(size.reshape(()) / entries**0.5, threshold)
 
-    return leafwise(EmptyState, rule, whole_leaf=True)
+    return _by_factors(factors)
 
 
 @transformation
@@ -178,18 +180,44 @@ def adaptive_grad_clip(
     check.positive("eps", eps)
     names_of(axis_name)
 
-    def unit_norm(x, names):
-        axes = _unit_axes(x, axis)
-        total = jnp.sum(abs_sq(x), axis=axes, keepdims=True)
-        return jnp.sqrt(across(total, names))
+    def factors(leaves, params):
+        names = [axes_of(g, axis_name) for g in leaves]
+        units = [_unit_axes(g, axis) for g in leaves]
+        weights = norms_along(params, names, units)
+        sizes = norms_along(leaves, names, units)
+        for weight, size in zip(weights, sizes, strict=True):
+            yield shrinking(size, clipping * jnp.maximum(weight, eps))
 
-    def rule(g, p):
-        names = axes_of(g, axis_name)
-        largest = clipping * jnp.maximum(unit_norm(p, names), eps)
-        size = unit_norm(g, names)
-        return g * jnp.where(size < largest, 1.0, largest / size)
+    return _by_factors(factors, with_params=True)
 
-    return leafwise(EmptyState, rule, with_params=True, whole_leaf=True)
+
+def _by_factors(factors, *, with_params=False):
+    """Multiply each leaf by factors that are computed from all, in one go.
+
+    One look at the leaves that need another is one branch then, not one a leaf.
+    """
+
+    def prepare(updates, state, params):
+        need_whole()
+        leaves, treedef = leaves_of(updates)
+        there = [i for i, g in enumerate(leaves) if not absent(g)]
+        given = leaves_like(treedef, params, "params", updates) if with_params else []
+        found = factors(
+            [as_array(leaves[i]) for i in there],
+            [as_array(given[i]) for i in there] if with_params else [],
+        )
+        columns = [None] * len(leaves), [None] * len(leaves)
+        for i, both in zip(there, found, strict=True):
+            columns[0][i], columns[1][i] = both
+        return Inputs([treedef.unflatten(c) for c in columns]), lambda *_: state
+
+    def rule(g, *both):
+        first, factor = both[-2:]  # behind the parameter
+        return factor * (first * g), first, factor
+
+    return planned(
+        stateless_init, rule, prepare, with_params=with_params, reads_updates=True
+    )
 
 
 def _unit_axes(x, axis):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from gradtx.core import check
 from gradtx.core.masking import MaskOrFn, resolve_mask
-from gradtx.core.numerics import as_float, safe_increment
+from gradtx.core.numerics import safe_increment, value_at
 from gradtx.core.plan import Inputs, check_state, planned
 from gradtx.core.transformation import transformation
 from gradtx.core.types import EmptyState, ScalarOrSchedule
@@ -73,13 +73,15 @@ def add_decayed_weights(
         if not callable(weight_decay):
             return EmptyState()
         count = jnp.zeros([], jnp.int32)
-        return AddDecayedWeightsState(count, as_float(weight_decay(count)))
+        return AddDecayedWeightsState(
+            count, value_at("weight_decay", weight_decay, count)
+        )
 
     def prepare(updates, state, params):
         if not callable(weight_decay):
             return inputs(params, weight_decay), lambda: state
         check_state(state, AddDecayedWeightsState)
-        decay = as_float(weight_decay(state.count))
+        decay = value_at("weight_decay", weight_decay, state.count)
         new = AddDecayedWeightsState(safe_increment(state.count), decay)
         return inputs(params, decay), lambda: new
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from gradtx.core import check
 from gradtx.core.axes import AxisNames, check_axis_name
-from gradtx.core.numerics import as_float, safe_increment
+from gradtx.core.numerics import as_float, root, safe_increment
 from gradtx.core.plan import Inputs, check_state, planned
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar
@@ -71,8 +71,13 @@ def add_noise(
         check_state(state, AddNoiseState)
         following, used = jax.random.split(state.rng_key)
         count = safe_increment(state.count)
+<<<<<<< HEAD
         scale = jnp.sqrt(eta / as_float(count) ** gamma)
         noise = random_like(used, widened(updates), axis_name=axis_name)
+=======
+        scale = root(eta / as_float(count) ** gamma)
+        noise = random_like(used, updates, axis_name=axis_name)
+>>>>>>> 20dedf7 (Norms, clips, averages and hyperparameters at the ends of their ranges)
         return Inputs([noise], (scale,)), lambda _: AddNoiseState(count, following)
 
     return planned(init, lambda g, n, scale: (g + scale * n, n), prepare)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from gradtx.core import check
 from gradtx.core.leafwise import leafwise
-from gradtx.core.numerics import as_float, safe_increment
+from gradtx.core.numerics import safe_increment, value_at
 from gradtx.core.plan import Inputs, check_state, planned
 from gradtx.core.transformation import transformation
 from gradtx.core.types import EmptyState, Scalar, ScalarOrSchedule, Schedule
@@ -70,7 +70,7 @@ def scale_by_schedule(step_size_fn: Schedule):
     return leafwise(
         ScaleByScheduleState,
         lambda g, s: s * g,
-        scalars=lambda count: (as_float(step_size_fn(count - 1)),),
+        scalars=lambda count: (value_at("step_size_fn", step_size_fn, count - 1),),
     )
 
 
@@ -109,11 +109,13 @@ def scale_by_learning_rate(learning_rate: ScalarOrSchedule, *, flip_sign: bool =
 
     def init(params):
         count = jnp.zeros([], jnp.int32)
-        return ScaleByLearningRateState(count, as_float(learning_rate(count)))
+        return ScaleByLearningRateState(
+            count, value_at("learning_rate", learning_rate, count)
+        )
 
     def prepare(updates, state, params):
         check_state(state, ScaleByLearningRateState)
-        rate = as_float(learning_rate(state.count))
+        rate = value_at("learning_rate", learning_rate, state.count)
         new = ScaleByLearningRateState(safe_increment(state.count), rate)
         return Inputs(scalars=(rate,)), lambda: new
 

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradtx.core import check
 from gradtx.core.trees import (
     absent,
     check_match,
@@ -73,6 +74,8 @@ def _narrow(value: jax.Array, dtype: Any) -> jax.Array:
 def add(tree_x: Any, tree_y: Any, *other_trees: Any) -> Any:
     """The sum of two or more trees, leaf by leaf.
 
+    More than two are added in at least float32 and rounded once.
+
     Raises:
       ValueError: structure or shape of a leaf differ; it is named.
 
@@ -81,8 +84,16 @@ def add(tree_x: Any, tree_y: Any, *other_trees: Any) -> Any:
       >>> gradtx.tree.add({"w": jnp.ones(2), "b": None}, {"w": jnp.ones(2), "b": None})
       {'b': None, 'w': Array([2., 2.], dtype=float32)}
     """
-    trees = (tree_x, tree_y, *other_trees)
-    return functools.reduce(functools.partial(_zip, jnp.add), trees)
+    if not other_trees:
+        return _zip(jnp.add, tree_x, tree_y)
+    total = map_present(lambda x: _wide(jnp.asarray(x)), tree_x)
+    dtypes = [jnp.result_type(x) for x in _present(tree_x)]
+    for tree in (tree_y, *other_trees):
+        total = _zip(lambda x, y: x + _wide(y), total, tree)
+        pairs = zip(dtypes, _present(tree), strict=True)
+        dtypes = [jnp.promote_types(dtype, x.dtype) for dtype, x in pairs]
+    narrow = iter(dtypes)
+    return map_present(lambda x: _narrow(x, next(narrow)), total)
 
 
 def sub(tree_x: Any, tree_y: Any) -> Any:
@@ -112,6 +123,8 @@ def scale(scalar: Scalar, tree: Any) -> Any:
       Array([0.5, 0.5], dtype=bfloat16)
     """
 
+    check.scalar("scalar", scalar)
+
     def times(x: Any) -> Any:
         x = jnp.asarray(x)
         return _narrow(scalar * _wide(x), x.dtype)
@@ -130,6 +143,7 @@ def add_scale(tree_x: Any, scalar: Scalar, tree_y: Any) -> Any:
       >>> gradtx.tree.add_scale(jnp.ones(2), -0.1, jnp.array([1.0, 5.0]))
       Array([0.9, 0.5], dtype=float32)
     """
+    check.scalar("scalar", scalar)
     return _zip(
         lambda x, y: _narrow(
             _wide(x) + scalar * _wide(y), jnp.promote_types(x.dtype, y.dtype)

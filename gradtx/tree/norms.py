@@ -1,13 +1,16 @@
-"""Norms of whole trees."""
+"""Norms of whole trees, and of parts of arrays."""
 
+import functools
+import operator
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradtx.core.axes import AxisNames, across, by_axes
-from gradtx.core.numerics import abs_sq
+from gradtx.core.axes import AxisNames, Names, across, by_axes, size_of, varying
+from gradtx.core.numerics import abs_sq, norm_of
 from gradtx.core.trees import compute_dtype
 from gradtx.tree import arithmetic
 from gradtx.tree.pooling import Totals, pooled
@@ -21,14 +24,8 @@ def sum_of_squares(tree: Any, axis_name: AxisNames = ()) -> jax.Array:
     """
     total = jnp.zeros([], jnp.float32)
     for axes, leaves in by_axes(tree, axis_name).items():
-        here = jnp.zeros([], jnp.float32)
-        for part in _squares(pooled(leaves)):
-            here += part
-        total += across(here, axes)
+        total += _total(pooled(leaves), axes)
     return total
-
-
-_squares = Totals(lambda x: abs_sq(x.astype(compute_dtype(x.dtype))))
 
 
 def norm(
@@ -43,6 +40,10 @@ def norm(
         sqrt(sum over leaves and entries of |x|^2)    ord 2, the default
         sum over leaves and entries of |x|            ord 1
         max over leaves and entries of |x|            ord inf
+
+    Entries whose squares are out of range (from 2e19 or below 1e-19 in float32) have
+    the right norm all the same: where the sum of squares shows that some may have
+    been, they are squared again, scaled. The derivative at 0 is 0.
 
     Args:
       tree: arrays, real or complex; `None` is passed over.
@@ -64,16 +65,155 @@ def norm(
       (5.0, 7.0)
     """
     if ord is None or ord == 2:
-        total = sum_of_squares(tree, axis_name)
-        return total if squared else jnp.sqrt(total)
+        return sum_of_squares(tree, axis_name) if squared else _length(tree, axis_name)
     if ord not in (1, jnp.inf, "inf", "infinity"):
         raise ValueError(f"ord must be 1, 2 or inf, got {ord!r}.")
     total = jnp.zeros([], jnp.float32)
     for axes, leaves in by_axes(tree, axis_name).items():
-        sizes = [jnp.abs(x.astype(compute_dtype(x.dtype))) for x in leaves]
+        sizes = [_magnitude(x.astype(compute_dtype(x.dtype))) for x in leaves]
         if ord == 1:
             total += across(arithmetic.sum(sizes), axes)
         else:
             largest = arithmetic.max(sizes)  # of no entries: -inf
             total = jnp.maximum(total, lax.pmax(largest, axes) if axes else largest)
     return total * total if squared else total
+
+
+def norms_along(
+    arrays: Sequence[jax.Array], names: Sequence[Names], dims: Sequence[Any]
+) -> list[jax.Array]:
+    """The Euclidean norm of each array along some of its axes, which are kept.
+
+    Args:
+      arrays: real or complex.
+      names: the mesh axes over which each is split.
+      dims: the axes of each that a norm goes over; None is all.
+    """
+    found: list[Any] = [None] * len(arrays)
+    groups: dict[Any, list[int]] = {}
+    for i, x in enumerate(arrays):
+        # Devices that add up inside of a lax.cond have to take the same branch.
+        groups.setdefault((names[i], varying(x)), []).append(i)
+    for (axes, _), here in groups.items():
+        some = tuple(arrays[i] for i in here)
+        along = tuple(dims[i] for i in here)
+        for i, size in zip(here, _along(some, axes, along), strict=True):
+            found[i] = size
+    return found
+
+
+@jax.custom_jvp
+def _magnitude(x: jax.Array) -> jax.Array:
+    return jnp.abs(x)
+
+
+@_magnitude.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    # That of jnp.abs, but for complex 0, where it is NaN, and large numbers.
+    x, t = primals[0], tangents[0]
+    size = _magnitude(x)
+    sign = x / jnp.where(size == 0, 1, size)
+    return size, jnp.real(jnp.conj(sign) * t)
+
+
+def _squared(x: jax.Array, scale: Any = None) -> jax.Array:
+    x = x.astype(compute_dtype(x.dtype))
+    return abs_sq(x if scale is None else x * scale)
+
+
+_squares = Totals(_squared)
+
+
+def _total(parts: list[jax.Array], axes: Names, *scale: jax.Array) -> jax.Array:
+    here = jnp.zeros([], jnp.float32)
+    for part in _squares(parts, *scale):
+        here += part
+    return across(here, axes)
+
+
+def _length(tree: Any, axis_name: AxisNames) -> jax.Array:
+    total = jnp.zeros([], jnp.float32)
+    sizes, entries = [], 0
+    for axes, leaves in by_axes(tree, axis_name).items():
+        parts = pooled(leaves)
+        here = _total(parts, axes)
+        count = sum(x.size for x in parts) * size_of(axes)
+        sizes.append(_sure(parts, here, axes, count))
+        total, entries = total + here, entries + count
+    if len(sizes) == 1:
+        return norm_of(total, sizes[0].astype(total.dtype))
+    # The sizes of several groups, put together in the same way.
+    size = jnp.sqrt(total)
+    if sizes:
+        largest = functools.reduce(jnp.maximum, sizes)
+        unit = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
+        squares = functools.reduce(operator.add, [abs_sq(x / unit) for x in sizes])
+        size = jnp.where(_out_of_range(total, entries), unit * jnp.sqrt(squares), size)
+    return norm_of(total, size)
+
+
+# Compiled: without an outer jit a lax.cond is compiled by itself.
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _sure(parts: list[jax.Array], total: jax.Array, axes: Names, entries: int):
+    """The root of a sum of squares; where it is out of range, after another look."""
+
+    def again(parts: list[jax.Array], total: jax.Array) -> jax.Array:
+        scale = _scale(total)
+        return (jnp.sqrt(_total(parts, axes, scale)) / scale).astype(total.dtype)
+
+    def plain(parts: list[jax.Array], total: jax.Array) -> jax.Array:
+        return jnp.sqrt(total)
+
+    return lax.cond(_out_of_range(total, entries), again, plain, parts, total)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _along(arrays: tuple[jax.Array, ...], axes: Names, dims: tuple[Any, ...]):
+    totals = tuple(
+        across(_summed(x, along), axes) for x, along in zip(arrays, dims, strict=True)
+    )
+    lost = [
+        _out_of_range(total, x.size * size_of(axes) // max(total.size, 1))
+        for x, total in zip(arrays, totals, strict=True)
+    ]
+
+    def again(arrays: Any, totals: Any) -> Any:
+        found = []
+        for x, total, out, along in zip(arrays, totals, lost, dims, strict=True):
+            scale = jnp.where(out, _scale(total), 1)
+            found.append(jnp.sqrt(across(_summed(x, along, scale), axes)) / scale)
+        return tuple(found)
+
+    def plain(arrays: Any, totals: Any) -> Any:
+        return tuple(map(jnp.sqrt, totals))
+
+    any_lost = functools.reduce(operator.or_, map(jnp.any, lost))
+    sizes = lax.cond(any_lost, again, plain, arrays, totals)
+    return tuple(map(norm_of, totals, sizes))
+
+
+@functools.partial(jax.jit, static_argnums=1)  # traced once a shape
+def _summed(x: jax.Array, along: Any, scale: Any = None) -> jax.Array:
+    return jnp.sum(_squared(x, scale), axis=along, keepdims=True)
+
+
+def _out_of_range(total: jax.Array, entries: int) -> jax.Array:
+    """Whether squares may have been too large, or too small to count.
+
+    A square below the smallest number is lost. All of those together are less than
+    the last digit of a sum that is larger by that digit and their number.
+    """
+    info = jnp.finfo(total.dtype)
+    least = entries * float(info.tiny) / float(info.eps)
+    return ~((total >= least) & (total <= float(info.max)))
+
+
+def _scale(total: jax.Array) -> jax.Array:
+    """A power of two that brings squares into range whose sum is out of it.
+
+    Not 1 / the largest entry: to find that takes another look, and devices would have
+    to agree on it. In float32 2^-80, or 2^100 for a sum that is too small.
+    """
+    bits = int(jnp.finfo(total.dtype).maxexp)
+    large, small = 2.0 ** (-5 * bits // 8), 2.0 ** (25 * bits // 32)
+    return jnp.where(total > 1, large, small).astype(total.dtype)

@@ -45,30 +45,35 @@ class Totals:
     fewer reductions to compile.
 
     Args:
-      entrywise: from an array to what is summed, entry by entry.
+      entrywise: from an array, and numbers that all share, to what is summed, entry
+        by entry.
     """
 
-    def __init__(self, entrywise: Callable[[jax.Array], jax.Array]):
-        def total(arrays: tuple[jax.Array, ...]) -> jax.Array:
-            return jnp.sum(functools.reduce(operator.add, map(entrywise, arrays)))
+    def __init__(self, entrywise: Callable[..., jax.Array]):
+        def total(arrays: tuple[jax.Array, ...], *shared: jax.Array) -> jax.Array:
+            terms = (entrywise(x, *shared) for x in arrays)
+            return jnp.sum(functools.reduce(operator.add, terms))
 
         self._total = jax.jit(total)
 
-    def __call__(self, arrays: Iterable[jax.Array]) -> list[jax.Array]:
+    def __call__(
+        self, arrays: Iterable[jax.Array], *shared: jax.Array
+    ) -> list[jax.Array]:
         """The sums of groups of arrays; together they are of all entries."""
         found: list[jax.Array] = []
         groups: dict[Any, list[jax.Array]] = {}
         for x in arrays:
             # Without jit each group would be compiled by itself.
             if x.size > MIDDLING or not isinstance(x, Tracer):
-                found.append(self._total((x,)))
+                found.append(self._total((x,), *shared))
                 continue
             group = groups.setdefault(jax.typeof(x), [])
             group.append(x)
             if len(group) == TOGETHER:
-                found.append(self._total(tuple(group)))
+                found.append(self._total(tuple(group), *shared))
                 group.clear()
-        return found + [self._total(tuple(g)) for g in groups.values() if g]
+        rest = [self._total(tuple(g), *shared) for g in groups.values() if g]
+        return found + rest
 
 
 def is_sharded(x: jax.Array) -> bool:

@@ -232,6 +232,7 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
         k = every_k_schedule
         if callable(k):
             k = k(state.gradient_step)
+            check.scalar("every_k_schedule(count)", k)
         seen = safe_increment(state.mini_step)
         last, skips, skip_state = seen >= k, (), state.skip_state
         if should_skip_update_fn is not None:

@@ -169,3 +169,22 @@ def can_be_explained():
 
 def _number_of_a_parameter(params):
     return float(jnp.sum(params["gain"]))
+
+
+@gradtx.transformation
+def has_derivatives_by_hyperparameters(decay=0.9):
+    r"""the derivative by decay at decay=0 is nan, differences say"""
+    gradtx.check.decay("decay", decay)
+    return leafwise(EmptyState, lambda g: (1 - jnp.exp(3 * jnp.log(decay))) * g)
+
+
+@gradtx.transformation
+def has_derivatives_by_hyperparameters__a_constant(decay=0.9):
+    r"""the derivative by decay at decay=0\.9 is 0\.0, differences say"""
+    return leafwise(EmptyState, lambda g: jax.lax.stop_gradient(decay) * g)
+
+
+@gradtx.transformation
+def refuses_arrays_as_hyperparameters(decay=0.9):
+    r"""expected an error for decay of shape \(1,\)"""
+    return leafwise(EmptyState, lambda g: decay * g)
