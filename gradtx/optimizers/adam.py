@@ -66,8 +66,8 @@ def scale_by_adam(
       eps: added outside of the root, at least 0 (units: gradient). The paper's
         algorithm has it there, 1e-8.
       eps_root: added inside of the root, at least 0 (units: gradient squared). Some
-        lectures have it there; it also keeps the derivative of the root finite when
-        one differentiates through the optimizer.
+        lectures have it there. Derivatives through the optimizer do not need it: that
+        of the root is taken to be 0 where the moment is 0.
       mu_dtype, nu_dtype: dtypes of the moments; by default the parameter's, at least
         float32. In bfloat16 a second moment with b2 = 0.999 stands still.
       nesterov: whether to use the first moment one step ahead.

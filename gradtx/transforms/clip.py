@@ -57,7 +57,7 @@ def clip_by_global_norm(max_norm: Scalar, *, axis_name: AxisNames = None):
         u = g min(1, max_norm / |g|),   |g|^2 = sum over leaves and entries
 
     A NaN anywhere makes the norm and so every update NaN; see `zero_nans` and
-    `apply_if_finite`.
+    `apply_if_finite`. A limit of 0, as a schedule may have, gives 0.
 
     State: none.
 

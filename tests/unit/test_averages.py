@@ -40,15 +40,18 @@ def test_a_step_of_low_precision_does_not_narrow_the_average():
 
 def test_periodic_update_takes_the_new_as_they_are():
     found = gradtx.periodic_update(jnp.bfloat16(1.0078125), jnp.float32(0), 4, 2)
-    assert found.dtype == jnp.float32 and float(found) == 1.0078125
+    assert found.dtype == jnp.float32
+    assert float(found) == 1.0078125
 
 
 def test_three_trees_are_added_and_rounded_once():
     # In bfloat16 256 + 1 is 256.
     total = tree.add(jnp.bfloat16(256), jnp.bfloat16(1), jnp.bfloat16(1))
-    assert total.dtype == jnp.bfloat16 and float(total) == 258
+    assert total.dtype == jnp.bfloat16
+    assert float(total) == 258
     mixed = tree.add(jnp.bfloat16(256), jnp.bfloat16(1), jnp.float32(1))
-    assert mixed.dtype == jnp.float32 and float(mixed) == 258
+    assert mixed.dtype == jnp.float32
+    assert float(mixed) == 258
 
 
 ONE = jnp.ones(1)
