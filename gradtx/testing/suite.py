@@ -36,7 +36,16 @@ def _reporting(check: Check) -> Check:
     return reported
 
 
-MODULES = (contract, numbers, widths, derivatives, refusals, identity, splitting, shardings)
+MODULES = (
+    contract,
+    numbers,
+    widths,
+    derivatives,
+    refusals,
+    identity,
+    splitting,
+    shardings,
+)
 
 # Every public function of these modules is a check, in the order of writing.
 CHECKS: Mapping[str, Check] = MappingProxyType(

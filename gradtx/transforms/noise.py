@@ -71,13 +71,8 @@ def add_noise(
         check_state(state, AddNoiseState)
         following, used = jax.random.split(state.rng_key)
         count = safe_increment(state.count)
-<<<<<<< HEAD
-        scale = jnp.sqrt(eta / as_float(count) ** gamma)
-        noise = random_like(used, widened(updates), axis_name=axis_name)
-=======
         scale = root(eta / as_float(count) ** gamma)
-        noise = random_like(used, updates, axis_name=axis_name)
->>>>>>> 20dedf7 (Norms, clips, averages and hyperparameters at the ends of their ranges)
+        noise = random_like(used, widened(updates), axis_name=axis_name)
         return Inputs([noise], (scale,)), lambda _: AddNoiseState(count, following)
 
     return planned(init, lambda g, n, scale: (g + scale * n, n), prepare)
