@@ -1,20 +1,32 @@
 """Transformations in words."""
 
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from gradtx.core.call import show
+from gradtx.core.call import Remembered, show
+from gradtx.core.transformation import inner_of
 from gradtx.core.types import GradientTransformation
+
+_WIDTH = 100  # columns
+_MORE = "    "  # a line that goes on: deeper than what is inside
 
 
 def describe(tx: Any) -> str:
     """Say what a transformation does: one line a step, every hyperparameter shown.
 
+    A schedule is written out where it was given; in the steps that it is handed on to
+    it is `name(...)`.
+
     Args:
       tx: any transformation; aliases and inner transformations are expanded.
 
     Returns:
-      Lines of text; what is inside is indented.
+      Lines of text, 100 columns at most; what is inside is indented by two more, and
+      a line that goes on by four.
+
+    Raises:
+      TypeError: if it is no transformation.
 
     Example:
       >>> import gradtx
@@ -23,18 +35,26 @@ def describe(tx: Any) -> str:
         scale_by_rss(initial_accumulator_value=0.1, eps=1e-07)
         scale_by_learning_rate(learning_rate=0.1, flip_sign=True)
     """
-    return "\n".join(_lines(tx, "", ""))
+    if hasattr(tx, "is_transformation"):
+        raise TypeError(
+            f"describe: {show(tx)} makes transformations and is none: call it, "
+            f"describe({show(tx)}(...))."
+        )
+    inner_of("describe", tx)
+    return "\n".join(_lines(tx, "", "", ()))
 
 
-def _lines(tx: Any, indent: str, label: str) -> Iterator[str]:
+def _lines(tx: Any, indent: str, label: str, known: tuple) -> Iterator[str]:
+    """The description; `known` are the schedules that the lines around it show."""
     call = getattr(tx, "call", None)
     if call is None:
-        yield f"{indent}{label}{tx!r}"
+        yield _wrapped(f"{label}{_unnamed(tx)}", indent)
         return
     if tx.made_of is not None:  # the expansion has all the numbers
-        yield f"{indent}{label}{call!r}"
+        yield _wrapped(f"{label}{call!r}", indent)
+        known += tuple(_schedules([call.args, call.kwargs]))
         for inner_label, inner in _expanded(tx.made_of):
-            yield from _lines(inner, indent + "  ", inner_label)
+            yield from _lines(inner, indent + "  ", inner_label, known)
         return
     inside: list[tuple[str, Any]] = []
     shown: list[str] = []
@@ -42,11 +62,62 @@ def _lines(tx: Any, indent: str, label: str) -> Iterator[str]:
         members = list(_members(name, value))
         inside += members
         if not members and not _is_empty(value):  # a *args that was not given
-            shown.append(f"{name}={show(value)}")
+            shown.append(f"{name}={_brief(value, known)}")
     bare = inside and not shown
-    yield f"{indent}{label}{call.name}" + ("" if bare else f"({', '.join(shown)})")
+    text = f"{label}{call.name}" + ("" if bare else f"({', '.join(shown)})")
+    yield _wrapped(text, indent)
     for inner_label, inner in inside:
-        yield from _lines(inner, indent + "  ", inner_label)
+        yield from _lines(inner, indent + "  ", inner_label, known)
+
+
+def _wrapped(text: str, indent: str) -> str:
+    return textwrap.fill(
+        text,
+        _WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent + _MORE,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _unnamed(tx: Any) -> str:
+    """A pair that no factory of ours made: where its functions are from."""
+    if not _is_pair(tx) and not isinstance(tx, GradientTransformation):
+        return repr(tx)
+    functions = zip(tx._fields, tx, strict=True)
+    parts = [f"{name}={getattr(f, '__qualname__', show(f))}" for name, f in functions]
+    return f"{type(tx).__name__}({', '.join(parts)})"
+
+
+def _brief(value: Any, known: tuple) -> str:
+    """An argument; a schedule that can be seen above, by its name only."""
+    if _is_schedule(value):
+        same_name = [s for s in known if s.call.name == value.call.name]
+        if same_name and all(s == value for s in same_name):
+            return f"{value.call.name}(...)"
+    return show(value)
+
+
+def _schedules(value: Any) -> Iterator[Remembered]:
+    """The schedules of gradtx in an argument; not those inside of transformations."""
+    if _is_schedule(value):
+        yield value
+    elif isinstance(value, dict):
+        yield from _schedules([*value.values()])
+    elif type(value) in (tuple, list):
+        for inner in value:
+            yield from _schedules(inner)
+
+
+def _is_schedule(value: Any) -> bool:
+    """Whether it is a function that knows its call, as those of gradtx.schedules."""
+    return (
+        isinstance(value, Remembered)
+        and value.call is not None
+        and callable(value)
+        and not hasattr(value, "is_transformation")
+    )
 
 
 def _expanded(made_of: GradientTransformation) -> list[tuple[str, Any]]:
