@@ -8,11 +8,10 @@ from gradtx.core.call import Remembered, show
 from gradtx.core.transformation import inner_of
 from gradtx.core.types import GradientTransformation
 
-_WIDTH = 100  # columns
 _MORE = "    "  # a line that goes on: deeper than what is inside
 
 
-def describe(tx: Any) -> str:
+def describe(tx: Any, width: int = 100) -> str:
     """Say what a transformation does: one line a step, every hyperparameter shown.
 
     A schedule is written out where it was given; in the steps that it is handed on to
@@ -20,10 +19,11 @@ def describe(tx: Any) -> str:
 
     Args:
       tx: any transformation; aliases and inner transformations are expanded.
+      width: columns that a line may have. Only one without a space is longer.
 
     Returns:
-      Lines of text, 100 columns at most; what is inside is indented by two more, and
-      a line that goes on by four.
+      Lines of text; what is inside is indented by two more, a line that goes on by
+      four.
 
     Raises:
       TypeError: if it is no transformation.
@@ -41,17 +41,17 @@ def describe(tx: Any) -> str:
             f"describe({show(tx)}(...))."
         )
     inner_of("describe", tx)
-    return "\n".join(_lines(tx, "", "", ()))
+    return "\n".join(_wrapped(*line, width) for line in _lines(tx, "", "", ()))
 
 
-def _lines(tx: Any, indent: str, label: str, known: tuple) -> Iterator[str]:
-    """The description; `known` are the schedules that the lines around it show."""
+def _lines(tx: Any, indent: str, label: str, known: tuple) -> Iterator[tuple[str, str]]:
+    """Each line and its indent; `known` are the schedules that those around it show."""
     call = getattr(tx, "call", None)
     if call is None:
-        yield _wrapped(f"{label}{_unnamed(tx)}", indent)
+        yield f"{label}{_unnamed(tx)}", indent
         return
     if tx.made_of is not None:  # the expansion has all the numbers
-        yield _wrapped(f"{label}{call!r}", indent)
+        yield f"{label}{call!r}", indent
         known += tuple(_schedules([call.args, call.kwargs]))
         for inner_label, inner in _expanded(tx.made_of):
             yield from _lines(inner, indent + "  ", inner_label, known)
@@ -64,16 +64,15 @@ def _lines(tx: Any, indent: str, label: str, known: tuple) -> Iterator[str]:
         if not members and not _is_empty(value):  # a *args that was not given
             shown.append(f"{name}={_brief(value, known)}")
     bare = inside and not shown
-    text = f"{label}{call.name}" + ("" if bare else f"({', '.join(shown)})")
-    yield _wrapped(text, indent)
+    yield f"{label}{call.name}" + ("" if bare else f"({', '.join(shown)})"), indent
     for inner_label, inner in inside:
         yield from _lines(inner, indent + "  ", inner_label, known)
 
 
-def _wrapped(text: str, indent: str) -> str:
+def _wrapped(text: str, indent: str, width: int) -> str:
     return textwrap.fill(
         text,
-        _WIDTH,
+        width,
         initial_indent=indent,
         subsequent_indent=indent + _MORE,
         break_long_words=False,

@@ -76,6 +76,15 @@ def test_a_line_that_goes_on_is_deeper_than_what_is_inside():
     ]
 
 
+def test_it_is_as_narrow_as_asked():
+    assert gradtx.describe(gradtx.chain(gradtx.scale(0.5), gradtx.clip(1.0)), 8) == (
+        "chain\n  scale(step_size=0.5)\n  clip(max_delta=1.0)"  # no space to break at
+    )
+    narrow = gradtx.describe(gradtx.sgd(WARM), 40)
+    assert max(map(len, narrow.splitlines()[:3])) <= 40
+    assert narrow.split() == gradtx.describe(gradtx.sgd(WARM)).split()
+
+
 def test_a_schedule_is_written_out_once():
     whole = "cosine_decay_schedule(0.1, 10)"
     assert gradtx.describe(gradtx.sgd(COSINE)).count(whole) == 1
