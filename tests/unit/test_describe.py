@@ -115,11 +115,11 @@ def test_functions_are_named():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
+        (gradtx.adam, r"adam.* call it.*adam\(\.\.\.\)"),
         (
-            gradtx.adam,
-            r"adam makes trans.* call it, describe\(adam\(\.\.\.\)\)",
+            gradtx.inject_hyperparams(gradtx.adam),
+            r"call it.*inject_hyperparams\(adam\)\(\.\.\.\)",
         ),
-        (gradtx.inject_hyperparams(gradtx.adam), r"inject_hyperparams\(adam\) makes"),
         (COSINE, r"transformation .*got cosine_decay_schedule\(0\.1, 10\)"),
         ([gradtx.adam(0.1)], r"transformation .*got \[adam\(0\.1\)\]"),
         (0.1, r"transformation .*got 0\.1"),
@@ -127,5 +127,5 @@ def test_functions_are_named():
     ],
 )
 def test_it_refuses_what_is_no_transformation(given, message):
-    with pytest.raises(TypeError, match=f"^describe: .*{message}"):
+    with pytest.raises(TypeError, match=f"^describe: .*(?i:{message})"):
         gradtx.describe(given)
