@@ -53,7 +53,7 @@ def _lines(tx: Any, indent: str, label: str, known: tuple) -> Iterator[tuple[str
     if tx.made_of is not None:  # the expansion has all the numbers
         yield f"{label}{call!r}", indent
         known += tuple(_schedules([call.args, call.kwargs]))
-        for inner_label, inner in _expanded(tx.made_of):
+        for inner_label, inner in _expanded(tx):
             yield from _lines(inner, indent + "  ", inner_label, known)
         return
     inside: list[tuple[str, Any]] = []
@@ -119,8 +119,11 @@ def _is_schedule(value: Any) -> bool:
     )
 
 
-def _expanded(made_of: GradientTransformation) -> list[tuple[str, Any]]:
+def _expanded(tx: Any) -> list[tuple[str, Any]]:
     """What an alias stands for: the members of a chain without the word chain."""
+    made_of = tx.made_of
+    if isinstance(tx.call.factory, Remembered):  # injected numbers: the state has them
+        return [("at step 0: ", made_of)]
     if made_of.call is not None and made_of.call.name == "chain":
         return [("", member) for member in made_of.call.args]
     return [("", made_of)]
