@@ -58,10 +58,6 @@ def show(value: Any) -> str:
     if type(value) is tuple:
         inside = ", ".join(map(show, value))
         return f"({inside},)" if len(value) == 1 else f"({inside})"
-    if isinstance(value, functools.partial):
-        given = [show(x) for x in (value.func, *value.args)]
-        given += [f"{k}={show(x)}" for k, x in value.keywords.items()]
-        return f"partial({', '.join(given)})"
     if isinstance(value, np.ndarray | jax.Array):
         return f"Array{list(value.shape)}" if value.ndim else f"Array({value.dtype})"
     return getattr(value, "__name__", None) or repr(value)

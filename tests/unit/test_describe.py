@@ -1,7 +1,5 @@
 """`describe` says in a few lines all that a transformation does."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import optax
@@ -103,13 +101,6 @@ def test_schedules_of_one_name_stay_apart():
     assert "(...)" not in text
     assert text.count("cosine_decay_schedule(0.1, 10)") == 2
     assert "cosine_decay_schedule(...)" in gradtx.describe(two(COSINE, COSINE))
-
-
-def test_functions_are_named():
-    tx = gradtx.scale_by_schedule(functools.partial(max, 0.1, key=abs))
-    assert gradtx.describe(tx) == (
-        "scale_by_schedule(step_size_fn=partial(max, 0.1, key=abs))"
-    )
 
 
 @pytest.mark.parametrize(
