@@ -30,10 +30,11 @@ def describe(tx: Any, width: int = 100) -> str:
 
     Example:
       >>> import gradtx
-      >>> print(gradtx.describe(gradtx.adagrad(0.1)))
-      adagrad(0.1)
-        scale_by_rss(initial_accumulator_value=0.1, eps=1e-07)
-        scale_by_learning_rate(learning_rate=0.1, flip_sign=True)
+      >>> print(gradtx.describe(gradtx.lion(1e-4)))
+      lion(0.0001)
+        scale_by_lion(b1=0.9, b2=0.99, mu_dtype=None)
+        add_decayed_weights(weight_decay=0.001, mask=None)
+        scale_by_learning_rate(learning_rate=0.0001, flip_sign=True)
     """
     if hasattr(tx, "is_transformation"):
         raise TypeError(

@@ -59,15 +59,13 @@ def test_it_fits_a_terminal(name):
 
 
 def test_a_line_that_goes_on_is_deeper_than_what_is_inside():
-    tx = gradtx.chain(gradtx.adamw(WARM, weight_decay=0.001, mask=by_rank))
+    tx = gradtx.chain(gradtx.lion(WARM, weight_decay=0.001, mask=by_rank))
     assert gradtx.describe(tx).splitlines() == [
         "chain",
-        "  adamw(warmup_cosine_decay_schedule(0.0, 0.01, warmup_steps=20,"
+        "  lion(warmup_cosine_decay_schedule(0.0, 0.01, warmup_steps=20,"
         " decay_steps=500),",
         "      weight_decay=0.001, mask=by_rank)",
-        "    scale_by_adam(b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0, mu_dtype=None,"
-        " nesterov=False,",
-        "        bias_correction=True, nu_dtype=None)",
+        "    scale_by_lion(b1=0.9, b2=0.99, mu_dtype=None)",
         "    add_decayed_weights(weight_decay=0.001, mask=by_rank)",
         "    scale_by_learning_rate(learning_rate=warmup_cosine_decay_schedule(...),"
         " flip_sign=True)",
