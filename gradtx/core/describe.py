@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from gradtx.core.call import Remembered, show
+from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import inner_of
-from gradtx.core.types import GradientTransformation
 
 _MORE = "    "  # a line that goes on: deeper than what is inside
 

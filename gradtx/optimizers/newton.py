@@ -193,7 +193,7 @@ def scale_by_newton_cg(
         # Zero or NaN in, zero or NaN out: then no step is taken above.
         u = arithmetic.where(none | ~jnp.isfinite(size), short, s.z)
         for i, x in zip(moving, u, strict=True):
-            leaves[i] = x.astype(dtype_of(leaves[i]))
+            leaves[i] = x
         residual = jnp.sqrt(s.rr) / jnp.where(size > 0, size, 1)
         return treedef.unflatten(leaves), ScaleByNewtonCGState(
             num_hvps=s.steps,
