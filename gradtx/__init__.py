@@ -221,3 +221,5 @@ from gradtx.wrappers.skip_rules import (
     skip_large_updates as skip_large_updates,
     skip_not_finite as skip_not_finite,
 )
+
+__version__ = "0.1.0"  # pyproject.toml reads it here

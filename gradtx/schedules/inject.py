@@ -82,11 +82,12 @@ def inject_hyperparams(
     them may be given as a schedule. Its value for the step at hand is computed from
     `count` and stored there too, over what may have been set by hand.
 
-    Numbers and scalar arrays become hyperparameters, defaults included. Functions
-    are schedules, unless they are defaults, classes, factories of transformations, or
-    named in static_args. Bools, strings, `None`, dtypes, trees and transformations
-    stay what they are, and so does an int where the annotation has int, not float (a
-    size, a seed). Where it or the default has float, an int becomes one.
+    What becomes of an argument depends on what it is. Numbers and scalar arrays become
+    hyperparameters, also where they are defaults. Functions are taken for schedules,
+    unless they are defaults, classes, factories of transformations, or named in
+    static_args. Bools, strings, `None`, dtypes, trees and transformations stay what
+    they are. An int stays one where the annotation says int (a size, a seed), and
+    becomes a float where the annotation or the default is a float.
 
     State: one int32, and a scalar for each hyperparameter.
 
