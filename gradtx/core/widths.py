@@ -86,7 +86,20 @@ def _cast(u: Any, dtype: Any) -> Any:
 
 
 def widened(tree: Any) -> Any:
-    """Floating arrays in at least float32; everything else as it is."""
+    """The tree with its floating arrays in at least float32.
+
+    For an `update` written by hand: what it computes of these is not rounded on its way
+    through a chain, and is as wide as what an inner transformation gives, as the
+    branches of a `lax.cond` have to be.
+
+    Args:
+      tree: any tree; what is no floating array stays as it is.
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> gradtx.tree.widened({"w": jnp.ones(2, jnp.bfloat16), "n": 3})
+      {'n': 3, 'w': Array([1., 1.], dtype=float32)}
+    """
 
     def wide(x: Any) -> Any:
         if not isinstance(x, jax.Array | np.ndarray | jax.ShapeDtypeStruct):
