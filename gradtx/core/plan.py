@@ -16,6 +16,7 @@ from gradtx.core.per_leaf import PerLeaf
 from gradtx.core.trees import (
     absent,
     as_array,
+    at_work,
     callers,
     check_inexact,
     compute_dtype,
@@ -78,11 +79,8 @@ class Plan:
         """The same plan, whose errors have a name in front."""
 
         def prepare(updates: Any, state: Any, params: Any) -> Any:
-            token = callers.set((*callers.get(), name))
-            try:
+            with at_work(name):
                 return self.prepare(updates, state, params)
-            finally:
-                callers.reset(token)
 
         return self.replace(prepare)
 

@@ -1,7 +1,8 @@
 """Trees of arrays: leaves by name, and errors that name the leaf that is wrong."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -10,6 +11,16 @@ import jax.numpy as jnp
 
 # The transformations at work, the outermost first: errors begin with their names.
 callers: ContextVar[tuple[str, ...]] = ContextVar("gradtx_callers", default=())
+
+
+@contextmanager
+def at_work(name: str) -> Iterator[None]:
+    """Inside of it errors begin with the name, after those that are outside."""
+    token = callers.set((*callers.get(), name))
+    try:
+        yield
+    finally:
+        callers.reset(token)
 
 
 def is_none(x: Any) -> bool:
@@ -98,6 +109,17 @@ def check_match(name: str, tree: Any, other_name: str, other: Any) -> None:
         if problem:
             path = paths_of(tree)[i][0]
             raise failure(problem.format(path=path))
+
+
+def check_not_swapped(updates: Any, state: Any, params: Any) -> None:
+    """Raise if the state has the structure that the parameters should have."""
+    treedef = leaves_of(updates)[1]
+    if leaves_of(params)[1] != treedef and leaves_of(state)[1] == treedef:
+        raise failure(
+            "the second argument looks like parameters, the third like a state. Call "
+            "update(updates, state, params).",
+            TypeError,
+        )
 
 
 def _leaf_problem(name: str, a: Any, other_name: str, b: Any) -> str | None:
