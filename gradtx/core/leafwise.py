@@ -134,7 +134,7 @@ def leafwise(
 
         return Inputs([getattr(state, name) for name in slots], values), rebuild
 
-    return planned(init, rule, prepare, with_params=with_params)
+    return planned(init, rule, prepare, with_params=with_params, slots=tuple(slots))
 
 
 def check_parts(State: Any, rule: Any, scalars: Any, slots: dict[str, Any]) -> None:

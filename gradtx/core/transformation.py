@@ -10,6 +10,7 @@ from gradtx.core.apply import apply_updates
 from gradtx.core.call import Call, show
 from gradtx.core.hints import bind, no_transformation
 from gradtx.core.pair import GradientTransformation, GradientTransformationExtraArgs
+from gradtx.core.outcome import checked
 from gradtx.core.plan import Plan, plan_of
 from gradtx.core.widths import inside, outermost, widened
 
@@ -69,6 +70,9 @@ def remember(made: tuple[Any, ...], call: Call) -> GradientTransformationExtraAr
         step = takes_extra(rest[0]) if rest else None
     init, update = unguarded(init), unguarded(update)
     update, plan = takes_extra(update), plan_of(update)
+    if plan is None and made_of is None:
+        update = checked(update, "updates")
+        step = None if step is None else checked(unguarded(step), "params")
     if step is None:
         step = _step_of(update) if plan is None else functools.partial(_apply, plan)
     guarded = outermost(_guard_update(call, update))

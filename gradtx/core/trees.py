@@ -14,9 +14,9 @@ callers: ContextVar[tuple[str, ...]] = ContextVar("gradtx_callers", default=())
 
 
 @contextmanager
-def at_work(name: str) -> Iterator[None]:
-    """Inside of it errors begin with the name, after those that are outside."""
-    token = callers.set((*callers.get(), name))
+def at_work(*names: str) -> Iterator[None]:
+    """Inside of it errors begin with the names, after those that are outside."""
+    token = callers.set((*callers.get(), *names))
     try:
         yield
     finally:
@@ -70,10 +70,11 @@ def leaves_like(treedef: Any, tree: Any, name: str, like: Any) -> list[Any]:
     try:
         return treedef.flatten_up_to(tree)
     except (ValueError, TypeError, KeyError):
-        raise failure(_first_difference("updates", like, name, tree)) from None
+        raise failure(first_difference("updates", like, name, tree)) from None
 
 
-def _first_difference(name: str, tree: Any, other_name: str, other: Any) -> str:
+def first_difference(name: str, tree: Any, other_name: str, other: Any) -> str:
+    """What to say of two trees of different structures."""
     here = [path for path, _ in paths_of(tree)]
     there = [path for path, _ in paths_of(other)]
     for path in here:
@@ -101,11 +102,11 @@ def check_match(name: str, tree: Any, other_name: str, other: Any) -> None:
     leaves, treedef = leaves_of(tree)
     others, other_def = leaves_of(other)
     if treedef != other_def:
-        raise failure(_first_difference(name, tree, other_name, other))
+        raise failure(first_difference(name, tree, other_name, other))
     for i, (a, b) in enumerate(zip(leaves, others, strict=True)):
         if absent(a):
             continue
-        problem = _leaf_problem(name, a, other_name, b)
+        problem = leaf_problem(name, a, other_name, b)
         if problem:
             path = paths_of(tree)[i][0]
             raise failure(problem.format(path=path))
@@ -122,7 +123,8 @@ def check_not_swapped(updates: Any, state: Any, params: Any) -> None:
         )
 
 
-def _leaf_problem(name: str, a: Any, other_name: str, b: Any) -> str | None:
+def leaf_problem(name: str, a: Any, other_name: str, b: Any) -> str | None:
+    """What to say of two leaves that do not fit, with {path} in it; else nothing."""
     if b is None:
         return f"{name}{{path}} is an array, {other_name}{{path}} is None."
     if jnp.shape(a) != jnp.shape(b):
