@@ -77,12 +77,9 @@ def results(out: Any, g: Any, slots: Sequence[Any], names: Sequence[str]) -> lis
 
 def _compare(name: str, new: Any, old: Any, like: str) -> None:
     text = f"the rule's {name} for the leaf {{leaf}}"
-    try:
-        dtype = None if new is None else dtype_of(new)
-    except TypeError:
-        dtype = None
-    if dtype is None:
+    if not _is_array(new):
         raise OutcomeError(f"{text} is {_kind(new)}, not an array.", TypeError)
+    dtype = dtype_of(new)
     shape, wanted = jnp.shape(new), dtype_of(old)
     if shape != jnp.shape(old):
         raise OutcomeError(
@@ -98,6 +95,17 @@ def _compare(name: str, new: Any, old: Any, like: str) -> None:
 
 def _all(kind: Any, *dtypes: Any) -> bool:
     return all(jnp.issubdtype(dtype, kind) for dtype in dtypes)
+
+
+def _is_array(x: Any) -> bool:
+    """Whether it is an array or a number."""
+    if x is None:  # which jnp.result_type takes for a float, with a warning
+        return False
+    try:
+        dtype_of(x)
+    except TypeError:
+        return False
+    return True
 
 
 def _kind(x: Any) -> str:

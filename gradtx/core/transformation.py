@@ -72,7 +72,8 @@ def remember(made: tuple[Any, ...], call: Call) -> GradientTransformationExtraAr
     update, plan = takes_extra(update), plan_of(update)
     if plan is None and made_of is None:
         update = checked(update, "updates")
-        step = None if step is None else checked(unguarded(step), "params")
+    if step is not None and made_of is None:
+        step = checked(unguarded(step), "params")
     if step is None:
         step = _step_of(update) if plan is None else functools.partial(_apply, plan)
     guarded = outermost(_guard_update(call, update))
@@ -221,11 +222,13 @@ def inner_of(place: str, tx: Any) -> GradientTransformationExtraArgs:
         raise TypeError(f"{place}: {error}") from None
     if made.call is not None or plan_of(made.update) is not None:
         return made
-    return _in_width(made)
+    return _from_elsewhere(place, made)
 
 
-def _in_width(tx: GradientTransformationExtraArgs) -> GradientTransformationExtraArgs:
-    """One from elsewhere, which computes in the dtypes it is given: they are float32.
+def _from_elsewhere(
+    place: str, tx: GradientTransformationExtraArgs
+) -> GradientTransformationExtraArgs:
+    """One that computes in the dtypes it is given: they are float32.
 
     Its state too: what `init` makes of bfloat16 parameters `update` would give back in
     float32, and no `scan` takes a state that changes.
@@ -238,4 +241,4 @@ def _in_width(tx: GradientTransformationExtraArgs) -> GradientTransformationExtr
     def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
         return tx.update(widened(updates), state, widened(params), **extra)
 
-    return GradientTransformationExtraArgs(init, update)
+    return GradientTransformationExtraArgs(init, checked(update, "updates", place))

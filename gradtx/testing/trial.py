@@ -11,47 +11,16 @@ import numpy as np
 from gradtx.core.apply import apply_updates
 from gradtx.core.call import Remembered
 from gradtx.core.trees import is_none, paths_of
+from gradtx.testing.leaves import (
+    gradients as gradients,
+    outline_key,
+    waves as waves,
+)
 from gradtx.testing.samples import EXTRA, PREPARE
 
 Make = Callable[[], Any]
 
 STEPS = 3
-# A matrix, a vector, a 0-d array, an empty one, and a leaf that is not there.
-SHAPES = {
-    "layer": {"kernel": (3, 2), "bias": (2,)},
-    "gain": (),
-    "empty": (0, 2),
-    "absent": None,
-}
-KERNEL = "['layer']['kernel']"  # its path, as errors name it
-BIAS = "['layer']['bias']"
-
-
-def map_shapes(fn: Callable[[tuple[int, ...]], Any]) -> Any:
-    """The small tree, with an array made for each shape."""
-    return jax.tree.map(
-        lambda shape: None if shape is None else fn(shape),
-        SHAPES,
-        is_leaf=lambda x: x is None or isinstance(x, tuple),
-    )
-
-
-def waves(start: float, dtype: Any = jnp.float32, lead: tuple[int, ...] = ()) -> Any:
-    """Entries between -1 and 1, the same each time, without two alike."""
-
-    def wave(shape: tuple[int, ...]) -> jax.Array:
-        where = np.arange(np.prod((*lead, *shape), dtype=int)) + start
-        values = np.cos(1.7 * where).reshape((*lead, *shape))
-        if jnp.issubdtype(dtype, jnp.complexfloating):
-            values = values + 1j * np.sin(2.3 * where).reshape((*lead, *shape))
-        return jnp.asarray(values, dtype)
-
-    return map_shapes(wave)
-
-
-def gradients(step: int, dtype: Any = jnp.float32, lead: tuple[int, ...] = ()) -> Any:
-    """The gradients of a step, counted from 0."""
-    return waves(10.0 + 3 * step, dtype, lead)
 
 
 class Leaf(NamedTuple):
@@ -243,10 +212,10 @@ def rebuilt(tx: Any, name: str, value: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=8)
-def _trial(tx: Any) -> Trial:
+def _trial(tx: Any, key: Any) -> Trial:
     return Trial(tx)
 
 
 def make_trial(make: Make) -> Trial:
     """The trial of what `make` builds; an equal transformation shares it."""
-    return _trial(make())
+    return _trial(make(), outline_key())
