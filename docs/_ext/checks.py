@@ -14,6 +14,7 @@ from gradtx.testing import CHECKS
 HEADINGS = {
     "contract": "Pure functions whose state has one type",
     "numbers": "Numbers and dtypes",
+    "widths": "Roundings",
     "refusals": "Refusals",
     "identity": "Identity",
     "splitting": "Leaves split over devices",

@@ -9,8 +9,8 @@ from gradtx.core import trees
 from gradtx.core.apply import apply_updates
 from gradtx.core.call import Call, show
 from gradtx.core.hints import bind, no_transformation
-from gradtx.core.pair import GradientTransformation, GradientTransformationExtraArgs
 from gradtx.core.outcome import checked
+from gradtx.core.pair import GradientTransformation, GradientTransformationExtraArgs
 from gradtx.core.plan import Plan, plan_of
 from gradtx.core.widths import inside, outermost, widened
 

@@ -142,3 +142,13 @@ def test_a_rule_may_be_right_for_another_shape_afterwards():
         with pytest.raises(ValueError, match="has shape"):
             tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
     assert tx.update(jnp.full(1, 3.0), tx.init(jnp.ones(1)))[0] == 3.0
+
+
+def test_a_pair_from_elsewhere_is_named_by_its_place():
+    pair = gradtx.GradientTransformation(
+        lambda params: (), lambda u, s, p=None: (u["w"], s)
+    )
+    tx = chain(gradtx.clip(1.0), pair, gradtx.scale(-1.0))
+    text = "^chain > chain: argument 1: returned updates has no counterpart in given"
+    with pytest.raises(ValueError, match=text):
+        tx.update(ones(), tx.init(ones()))
