@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,10 +51,13 @@ def types(tree: Any) -> Any:
 
 def expect_types(tree: Any, expected: Any, what: str, than: str) -> None:
     """Assert the structure and every leaf's shape, dtype and weak type."""
-    structure, wanted = jax.tree.structure(tree), jax.tree.structure(expected)
-    assert structure == wanted, (
-        f"{what} has the structure {structure}, {than} has {wanted}"
-    )
+    try:
+        chex.assert_trees_all_equal_structs(tree, expected)
+    except AssertionError:
+        structure, wanted = jax.tree.structure(tree), jax.tree.structure(expected)
+        raise AssertionError(
+            f"{what} has the structure {structure}, {than} has {wanted}"
+        ) from None
     for (path, leaf), (_, like) in zip(paths_of(tree), paths_of(expected), strict=True):
         found, want = leaf_type(leaf), leaf_type(like)
         assert found == want, f"{what}{path} is {found}, {than} is {want}"
@@ -78,9 +82,12 @@ def expect_close(
         a, b = numbers(leaf), numbers(like)
         finite = np.abs(b[np.isfinite(b)])
         atol = rtol * finite.max() if finite.size else 0.0
-        assert np.allclose(a, b, rtol=0, atol=atol, equal_nan=True), (
-            f"{what}{path} is {leaf}, {than} is {like}"
-        )
+        try:
+            chex.assert_trees_all_close(a, b, rtol=0, atol=atol)
+        except AssertionError as error:
+            # The leaf first, then which of its entries.
+            text = f"{what}{path} is {leaf}, {than} is {like}\n{error}"
+            raise AssertionError(text) from None
 
 
 def expect_no_nan(tree: Any, what: str) -> None:
