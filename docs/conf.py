@@ -20,6 +20,7 @@ extensions = [
     "sphinx_copybutton",
     "pictures",  # before algorithms, whose pages show them
     "algorithms",
+    "checks",
     "reference",
 ]
 

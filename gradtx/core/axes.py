@@ -60,12 +60,17 @@ def surroundings() -> Any:
     return splits(), _apart.get()
 
 
+class SplitLeafError(ValueError):
+    """Leaves are split, and a rule has to see whole ones."""
+
+
 def need_whole() -> None:
     """Raise if leaves are split: for a rule that has to see a whole leaf."""
     if splits():
         raise failure(
             f"looks at whole leaves, which zero1 has split over {splits()}. Give "
-            f"zero1(..., whole_leaves=True): each device then has some of them."
+            f"zero1(..., whole_leaves=True): each device then has some of them.",
+            SplitLeafError,
         )
 
 

@@ -1,7 +1,8 @@
 """Trees of arrays: leaves by name, and errors that name the leaf that is wrong."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -10,6 +11,16 @@ import jax.numpy as jnp
 
 # The transformations at work, the outermost first: errors begin with their names.
 callers: ContextVar[tuple[str, ...]] = ContextVar("gradtx_callers", default=())
+
+
+@contextmanager
+def at_work(*names: str) -> Iterator[None]:
+    """Inside of it errors begin with the names, after those that are outside."""
+    token = callers.set((*callers.get(), *names))
+    try:
+        yield
+    finally:
+        callers.reset(token)
 
 
 def is_none(x: Any) -> bool:
@@ -59,10 +70,11 @@ def leaves_like(treedef: Any, tree: Any, name: str, like: Any) -> list[Any]:
     try:
         return treedef.flatten_up_to(tree)
     except (ValueError, TypeError, KeyError):
-        raise failure(_first_difference("updates", like, name, tree)) from None
+        raise failure(first_difference("updates", like, name, tree)) from None
 
 
-def _first_difference(name: str, tree: Any, other_name: str, other: Any) -> str:
+def first_difference(name: str, tree: Any, other_name: str, other: Any) -> str:
+    """What to say of two trees of different structures."""
     here = [path for path, _ in paths_of(tree)]
     there = [path for path, _ in paths_of(other)]
     for path in here:
@@ -90,17 +102,29 @@ def check_match(name: str, tree: Any, other_name: str, other: Any) -> None:
     leaves, treedef = leaves_of(tree)
     others, other_def = leaves_of(other)
     if treedef != other_def:
-        raise failure(_first_difference(name, tree, other_name, other))
+        raise failure(first_difference(name, tree, other_name, other))
     for i, (a, b) in enumerate(zip(leaves, others, strict=True)):
         if absent(a):
             continue
-        problem = _leaf_problem(name, a, other_name, b)
+        problem = leaf_problem(name, a, other_name, b)
         if problem:
             path = paths_of(tree)[i][0]
             raise failure(problem.format(path=path))
 
 
-def _leaf_problem(name: str, a: Any, other_name: str, b: Any) -> str | None:
+def check_not_swapped(updates: Any, state: Any, params: Any) -> None:
+    """Raise if the state has the structure that the parameters should have."""
+    treedef = leaves_of(updates)[1]
+    if leaves_of(params)[1] != treedef and leaves_of(state)[1] == treedef:
+        raise failure(
+            "the second argument looks like parameters, the third like a state. Call "
+            "update(updates, state, params).",
+            TypeError,
+        )
+
+
+def leaf_problem(name: str, a: Any, other_name: str, b: Any) -> str | None:
+    """What to say of two leaves that do not fit, with {path} in it; else nothing."""
     if b is None:
         return f"{name}{{path}} is an array, {other_name}{{path}} is None."
     if jnp.shape(a) != jnp.shape(b):

@@ -11,10 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx.core.hints import bind
 
-def spread(signature: inspect.Signature, args: tuple, kwargs: dict) -> dict[str, Any]:
+
+def spread(
+    signature: inspect.Signature, name: str, args: tuple, kwargs: dict
+) -> dict[str, Any]:
     """Every argument by its name, with defaults, those of **kwargs among them."""
-    bound = signature.bind(*args, **kwargs)
+    bound = bind(signature, name, args, kwargs)
     bound.apply_defaults()
     given = dict(bound.arguments)
     collected = given.pop(collector(signature) or "", {})

@@ -157,10 +157,7 @@ class Injected(Remembered):
     def __call__(self, *args: Any, **kwargs: Any) -> GradientTransformationExtraArgs:
         signature = self.__signature__
         parameters = signature.parameters
-        try:
-            arguments = spread(signature, args, kwargs)
-        except TypeError as error:
-            raise TypeError(f"{self}: {error}.") from None
+        arguments = spread(signature, repr(self), args, kwargs)
         numbers, schedules = sort(signature, arguments, self.static_args)
         names = [name for name in arguments if name in numbers or name in schedules]
 

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -12,14 +13,14 @@ from gradtx.core.axes import AxisNames, axes_of_each
 from gradtx.core.trees import absent, leaves_of
 
 
-def _keys(rng_key: jax.Array, leaves: list[Any]) -> list[Any]:
+def _keys(rng_key: chex.PRNGKey, leaves: list[Any]) -> list[Any]:
     """A key for each leaf that is there, by its place among these; else the leaf."""
     n = sum(not absent(x) for x in leaves)
     keys = iter(jax.random.split(rng_key, n) if n else ())
     return [x if absent(x) else next(keys) for x in leaves]
 
 
-def split_key_like(rng_key: jax.Array, target_tree: Any) -> Any:
+def split_key_like(rng_key: chex.PRNGKey, target_tree: Any) -> Any:
     """A random key for each leaf.
 
     Args:
@@ -37,7 +38,7 @@ def split_key_like(rng_key: jax.Array, target_tree: Any) -> Any:
 
 
 def random_like(
-    rng_key: jax.Array,
+    rng_key: chex.PRNGKey,
     target_tree: Any,
     sampler: Callable[..., Any] = jax.random.normal,
     dtype: Any = None,
