@@ -50,6 +50,7 @@ EXCEPTIONS = {
 # Beside each factory with sample arguments: calls that take another way through it.
 VARIANTS = {
     "adam_nesterov": functools.partial(gradtx.adam, 0.1, nesterov=True),
+    "adam_of_the_largest": functools.partial(gradtx.adam, 0.1, amsgrad="uncorrected"),
     "add_decayed_weights_scheduled": functools.partial(
         gradtx.add_decayed_weights, falling, is_matrix
     ),
@@ -64,6 +65,7 @@ VARIANTS = {
     "lookahead_reset": functools.partial(
         gradtx.lookahead, gradtx.adam(0.1), 2, 0.5, reset_state=True
     ),
+    "lbfgs_as_pytorch": functools.partial(gradtx.scale_by_lbfgs, 3, as_pytorch=True),
     "masked_with_zero": functools.partial(
         gradtx.masked, gradtx.adam(0.1), is_matrix, otherwise="zero"
     ),

@@ -255,7 +255,7 @@ def test_without_memory_the_step_is_the_sign(tx):
 def test_the_norm_of_2_is_adam():  # b2 of Adam is b2^p; both epsilons in the root
     g = gradients(60)
     lp = transform(gradtx.adam_lp(RATE, b2=0.99, eps=1e-4, p=2.0), g)
-    adam = transform(gradtx.adam(RATE, b2=0.99**2, eps=0.0, eps_root=1e-4), g)
+    adam = transform(gradtx.adam(RATE, b2=0.99**2, eps=0.0, eps_root=1e-4**2), g)
     np.testing.assert_allclose(lp, adam, rtol=1e-12)  # powers and roots for squares
 
 
