@@ -18,9 +18,12 @@ release = version = version_of("gradtx")
 extensions = [
     "myst_parser",
     "sphinx_copybutton",
+    "sphinx.ext.viewcode",  # the source, with a link from each entry
+    "equations",
     "pictures",  # before algorithms, whose pages show them
     "algorithms",
     "reference",
+    "wrapping",
 ]
 
 source_suffix = {".md": "markdown"}
