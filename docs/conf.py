@@ -28,6 +28,8 @@ extensions = [
 
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_ext", "_pictures", "_static"]
+myst_enable_extensions = ["substitution"]
+myst_substitutions = {"version": version}
 myst_heading_anchors = 3  # links to headings, as Markdown viewers have them
 nitpicky = True  # a reference that leads nowhere is a warning
 
@@ -42,7 +44,7 @@ copybutton_exclude = ".linenos, .gp, .go"  # no prompts, no output
 pygments_dark_style = "a11y-dark"
 
 html_theme = "furo"
-html_title = "gradtx"
+html_title = f"gradtx {version}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_logo = "_static/logo.svg"

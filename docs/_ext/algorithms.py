@@ -60,7 +60,9 @@ def page(module: str, names: list[str], source: Path) -> str:
 def links(module: str, names: list[str], source: Path) -> str:
     """Where it was published, how it is written here, and where it was tried."""
     where = PACKAGE.replace(".", "/") + module
-    code = f'<a class="reference internal" href="../_modules/{where}.html">{where}.py</a>'
+    code = (
+        f'<a class="reference internal" href="../_modules/{where}.html">{where}.py</a>'
+    )
     papers = [f"[{title}]({at})" for title, at in updates.PAPERS.get(module, ())]
     tried = [
         f"[{title}](../results/{stem}.md)"
@@ -91,7 +93,9 @@ def whole(names: list[str]) -> str:
     for call in calls:
         if len(calls) > 1:
             parts.append(f"`{call}`")
-        parts.append(f"```{{equations}}\n:names:\n{updates.UPDATES[call]}\n```")
+        name = call.partition("(")[0]
+        block = f"```{{equations}}\n:names: {name}\n{updates.UPDATES[call]}\n```"
+        parts.append(block)
     return "\n\n".join(parts)
 
 

@@ -5,6 +5,7 @@ follows an equation on its line goes below it. MathML needs neither a script nor
 font from elsewhere, and has the colour of the text around it.
 """
 
+import inspect
 from collections.abc import Iterator
 from html import escape
 from typing import Any
@@ -15,6 +16,8 @@ from docutils.parsers.rst import directives
 from notation import Node, NotAnEquation, equations, has_relation, read
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+import gradtx
 
 SYMBOLS = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "eps": "ε", "eta": "η",
@@ -211,7 +214,7 @@ def _math(cell: list[Node], before: str = "") -> str:
     return f'<math class="cell"><mstyle displaystyle="true">{inner}</mstyle></math>'
 
 
-def names(block: str) -> str:
+def names(block: str, signature: inspect.Signature) -> str:
     """What the letters of a block are: arguments, and what `updates.LETTERS` says."""
     said: dict[str, str] = {}
     for _, cells in equations(block):
@@ -222,10 +225,12 @@ def names(block: str) -> str:
                 if known != name:
                     shown = f"<math>{_name(name, False, read(index), False)}</math>"
                 said[shown] = updates.LETTERS[known]
-            elif name in updates.ARGUMENTS and letter(name) is not None:
+            elif name in signature.parameters and letter(name) is not None:
                 said[shown] = f'<code class="literal">{name}</code>'
-    # First the letters, then the arguments.
-    pairs = sorted(said.items(), key=lambda pair: pair[1].startswith("<code"))
+    # First the letters, in the order of their list, then the arguments.
+    order = list(updates.LETTERS.values())
+    place = {meaning: i for i, meaning in enumerate(order)}
+    pairs = sorted(said.items(), key=lambda pair: place.get(pair[1], len(order)))
     listed = [f"<span>{shown} {meaning}</span>" for shown, meaning in pairs]
     return f'<p class="names">{", ".join(listed)}</p>'
 
@@ -252,12 +257,14 @@ class Equations(SphinxDirective):
     """Equations in the docstrings' notation."""
 
     has_content = True
-    option_spec = {"names": directives.flag}  # noqa: RUF012 - as docutils has it
+    option_spec = {"names": directives.unchanged_required}  # noqa: RUF012 - as docutils has it
 
     def run(self) -> list[nodes.Node]:
         try:
             block = "\n".join(self.content)
-            made = html(block) + (names(block) if "names" in self.options else "")
+            made = html(block)
+            if optimizer := self.options.get("names"):
+                made += names(block, inspect.signature(getattr(gradtx, optimizer)))
         except NotAnEquation as error:
             raise self.error(str(error)) from error
         return [nodes.raw("", made, format="html")]

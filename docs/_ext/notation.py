@@ -108,9 +108,6 @@ class _Reader:
             elif self.next == "*":
                 self.take()
                 found.append(self.power())
-            elif self.next == ".":
-                self.take()
-                found[-1] = ("dot", found[-1], self.power())
             elif self.kind in ("number", "name") or self.next in ("(", "["):
                 found.append(self.power())
             elif self.next == "|" and not self.bars:
@@ -119,11 +116,15 @@ class _Reader:
                 return _product(found)
 
     def power(self) -> Node:
-        base = self.primary()
+        """A factor: a power, or the inner product of two, which binds tighter than /."""
+        found = self.primary()
         if self.next == "^":
             self.take()
-            return ("power", base, self.primary())
-        return base
+            found = ("power", found, self.primary())
+        if self.next == ".":
+            self.take()
+            return ("dot", found, self.power())
+        return found
 
     def primary(self) -> Node:
         if self.kind == "number":

@@ -103,18 +103,14 @@ p_{k+1} = p_k - t_k u_k
 eta_k = min(1/2, |g_k|^forcing)""",
 }
 
-# Those of the optimizers' arguments that are set as letters.
-ARGUMENTS = {"learning_rate", "weight_decay", "b1", "b2", "eps", "eps_root", "rho"} | {
-    "eta_plus", "eta_minus",
-}  # fmt: skip
-
 # What the letters are that are no argument's.
 LETTERS = {
     "p": "the parameter",
     "w": "the parameter",
     "g": "its gradient",
     "t_k": "how far the line search goes",
-    "H": "the Hessian, or what stands for its inverse",
+    "H": "the Hessian",
+    "H_k": "the estimate of the Hessian's inverse",
 }
 
 KINGMA = (
