@@ -20,10 +20,30 @@ INDEX = re.compile(r"(.+)_([tijkny]|\d)$")  # of letters joined by _, the last
 RELATIONS = {"=", "<=", ">=", "!=", "<", ">"}
 BIG = {"sum", "prod"}
 # Stand between equations in a line of them.
-WORDS = (
-    "all at where if for each unit or to otherwise as in held without with "
-    "Nesterov on device of the result is"
-).split()
+WORDS = [
+    "all",
+    "at",
+    "where",
+    "if",
+    "for",
+    "each",
+    "unit",
+    "or",
+    "to",
+    "otherwise",
+    "as",
+    "in",
+    "held",
+    "without",
+    "with",
+    "Nesterov",
+    "on",
+    "device",
+    "of",
+    "the",
+    "result",
+    "is",
+]
 WORD = re.compile(rf"(?<![\w^{{])((?:(?:{'|'.join(WORDS)})\b(?![_(])\s*)+)")
 
 
@@ -108,15 +128,17 @@ class _Reader:
             elif self.next == "*":
                 self.take()
                 found.append(self.power())
-            elif self.kind in ("number", "name") or self.next in ("(", "["):
-                found.append(self.power())
-            elif self.next == "|" and not self.bars:
+            elif (
+                self.kind in ("number", "name")
+                or self.next in ("(", "[")
+                or (self.next == "|" and not self.bars)
+            ):
                 found.append(self.power())
             else:
                 return _product(found)
 
     def power(self) -> Node:
-        """A factor: a power, or the inner product of two, which binds tighter than /."""
+        """A factor: a power, or an inner product, which binds tighter than /."""
         found = self.primary()
         if self.next == "^":
             self.take()

@@ -175,7 +175,8 @@ PAPERS = {
     ],
     "radam": [
         (
-            "Liu et al., On the variance of the adaptive learning rate and beyond (2020)",
+            "Liu et al., On the variance of the adaptive learning rate and beyond "
+            "(2020)",
             "https://arxiv.org/abs/1908.03265",
         )
     ],
