@@ -8,12 +8,13 @@ font from elsewhere, and has the colour of the text around it.
 import inspect
 from collections.abc import Iterator
 from html import escape
+from itertools import pairwise
 from typing import Any
 
 import updates
 from docutils import nodes
 from docutils.parsers.rst import directives
-from notation import Node, NotAnEquation, equations, has_relation, read
+from notation import Node, NotAnEquationError, equations, has_relation, read
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
@@ -120,7 +121,7 @@ def _power(base: Node, exponent: Node) -> str:
     else:
         over = _row(mathml(raised))
     if base[0] == "name" and not base[2] and not base[4]:
-        head, *below = letter(base[1]) or (base[1],)
+        _, *below = letter(base[1]) or (base[1],)
         if below or base[3] is not None:
             sub = _name(base[1], False, base[3], False)
             inner = sub.removeprefix("<msub>").removesuffix("</msub>")
@@ -130,7 +131,7 @@ def _power(base: Node, exponent: Node) -> str:
 
 def _product(*factors: Node) -> str:
     parts = [mathml(factors[0])]
-    for before, factor in zip(factors, factors[1:], strict=False):
+    for before, factor in pairwise(factors):
         # Names of several letters would run into one another.
         words = any(f[0] == "name" and letter(f[1]) is None for f in (before, factor))
         numbers = factor[0] == "number"
@@ -184,7 +185,7 @@ def html(block: str) -> str:
     """A block of equations as HTML.
 
     Raises:
-      NotAnEquation: it is none.
+      NotAnEquationError: it is none.
     """
     lines = []
     left = ""  # of the last equation, for lines that go on below it
@@ -248,7 +249,7 @@ def _names(tree: Any) -> Iterator[tuple[str, str]]:
 def is_equation(block: str) -> bool:
     try:
         equations(block)
-    except NotAnEquation:
+    except NotAnEquationError:
         return False
     return True
 
@@ -265,7 +266,7 @@ class Equations(SphinxDirective):
             made = html(block)
             if optimizer := self.options.get("names"):
                 made += names(block, inspect.signature(getattr(gradtx, optimizer)))
-        except NotAnEquation as error:
+        except NotAnEquationError as error:
             raise self.error(str(error)) from error
         return [nodes.raw("", made, format="html")]
 

@@ -47,7 +47,7 @@ WORDS = [
 WORD = re.compile(rf"(?<![\w^{{])((?:(?:{'|'.join(WORDS)})\b(?![_(])\s*)+)")
 
 
-class NotAnEquation(ValueError):
+class NotAnEquationError(ValueError):
     """The text is something else: code, a sentence."""
 
 
@@ -55,7 +55,7 @@ def read(text: str) -> Node:
     """The tree of one equation, or of a term.
 
     Raises:
-      NotAnEquation: it is none.
+      NotAnEquationError: it is none.
     """
     reader = _Reader(text)
     tree = reader.listed()
@@ -94,7 +94,7 @@ class _Reader:
 
     def expect(self, text: str) -> None:
         if self.next != text:
-            raise NotAnEquation(f"{self.next!r} where {text!r} was expected")
+            raise NotAnEquationError(f"{self.next!r} where {text!r} was expected")
         self.place += 1
 
     def listed(self) -> Node:
@@ -168,7 +168,7 @@ class _Reader:
             self.bars = bars
             self.expect({"(": ")", "[": "]"}[opened])
             return ("paren" if opened == "(" else "bracket", inside)
-        raise NotAnEquation(f"{opened!r} where a term was expected")
+        raise NotAnEquationError(f"{opened!r} where a term was expected")
 
     def named(self) -> Node:
         """A name with its hat, index and prime; a call; a sum over an index."""
@@ -220,7 +220,7 @@ def cells(line: str) -> list[list[Node]]:
     (`("text", ...)`) and equations.
 
     Raises:
-      NotAnEquation: there is one with a relation in it that cannot be read.
+      NotAnEquationError: there is one with a relation in it that cannot be read.
     """
     found = []
     for place, cell in enumerate(re.split(r"\s{2,}", line.strip())):
@@ -230,7 +230,7 @@ def cells(line: str) -> list[list[Node]]:
             continue
         try:
             found.append(_mixture(cell))
-        except NotAnEquation:
+        except NotAnEquationError:
             if place == 0 or "=" in cell:
                 raise
             found.append([("text", cell)])
@@ -257,12 +257,12 @@ def equations(block: str) -> list[tuple[str, list[list[Node]]]]:
     """The lines of a block, each as it is written and as cells.
 
     Raises:
-      NotAnEquation: the block is something else.
+      NotAnEquationError: the block is something else.
     """
     lines = [line for line in block.splitlines() if line.strip()]
     found = [(line, cells(line)) for line in lines]
     if not any(has_relation(part) for _, line in found for part in line[0]):
-        raise NotAnEquation("nothing in it is said to be equal")
+        raise NotAnEquationError("nothing in it is said to be equal")
     return found
 
 

@@ -201,5 +201,5 @@ def test_the_notation_is_read(text, tree):
 
 @pytest.mark.parametrize("text", ["update(grads, state, value=)", "a ->", "(a", "x: y"])
 def test_code_and_sentences_are_no_equations(text):
-    with pytest.raises(notation.NotAnEquation):
+    with pytest.raises(notation.NotAnEquationError):
         notation.equations(f"{text} = {text}")
