@@ -61,7 +61,7 @@ def nadamw(grads, params, learning_rate, nesterov=True, **hyper):
 
 @trajectory
 def adam_lp(grads, w, learning_rate, b1=0.9, b2=0.999, eps=1e-8, p=2.0):
-    """Kingma & Ba 2015, section 7.1, before the limit; lecture 001, page 27."""
+    """Kingma & Ba 2015, section 7.1, before the limit; Cohen, L^p generalization."""
     m, r = np.zeros_like(w), np.zeros(w.shape)
     for step, g in enumerate(grads):
         t = step + 1
