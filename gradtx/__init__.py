@@ -85,7 +85,6 @@ from gradtx.optimizers.adagrad import (
 from gradtx.optimizers.adam import (
     ScaleByAdamState as ScaleByAdamState,
     adam as adam,
-    nadam as nadam,
     scale_by_adam as scale_by_adam,
 )
 from gradtx.optimizers.adam_lp import (
@@ -112,6 +111,11 @@ from gradtx.optimizers.lion import (
     ScaleByLionState as ScaleByLionState,
     lion as lion,
     scale_by_lion as scale_by_lion,
+)
+from gradtx.optimizers.nadam import (
+    ScaleByNadamState as ScaleByNadamState,
+    nadam as nadam,
+    scale_by_nadam as scale_by_nadam,
 )
 from gradtx.optimizers.newton import (
     ScaleByNewtonCGState as ScaleByNewtonCGState,
@@ -150,6 +154,7 @@ from gradtx.schedules.inject import (
     InjectHyperparamsState as InjectHyperparamsState,
     inject_hyperparams as inject_hyperparams,
 )
+from gradtx.schedules.inverse_sqrt import inverse_sqrt_schedule as inverse_sqrt_schedule
 from gradtx.schedules.join import join_schedules as join_schedules
 from gradtx.schedules.warmup import (
     cosine_onecycle_schedule as cosine_onecycle_schedule,

@@ -107,6 +107,8 @@ def test_amsgrads_maximum_is_another_before_the_correction():
     found = transform(gradtx.scale_by_amsgrad(eps=0.0), g)[:, 0]
     np.testing.assert_allclose(found, printed, rtol=1e-12)
     assert before[-1] > 4 * printed[-1]
+    tx = gradtx.scale_by_amsgrad(eps=0.0, maximum_of="uncorrected")
+    np.testing.assert_allclose(transform(tx, g)[:, 0], before, rtol=1e-12)
 
 
 def test_a_negative_loss_turns_the_step_round():
@@ -132,8 +134,12 @@ def test_with_an_epsilon_the_limit_is_not_adamax():
     divisors = [(g**p + epsilon) ** (1 / p) for p in (2.0, 10.0, 100.0, 1000.0)]
     assert divisors == sorted(divisors)
     assert divisors[-1] > 0.98
-    adamax = transform(gradtx.scale_by_adamax(eps=0.0), np.array([[g]]))
-    np.testing.assert_allclose(adamax, 1, rtol=1e-12)
+    # AdaMax takes a whole step; so does a norm whose epsilon has the gradient's unit.
+    for tx in (
+        gradtx.scale_by_adamax(eps=0.0),
+        gradtx.scale_by_adam_lp(eps=epsilon, p=1000.0),
+    ):
+        np.testing.assert_allclose(transform(tx, np.array([[g]])), 1, rtol=1e-5)
 
 
 # AdamW's algorithm and the snippets.

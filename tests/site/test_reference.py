@@ -80,7 +80,7 @@ def test_a_build_without_an_entry_fails(tmp_path):
 
 def test_every_optimizer_has_a_page(site):
     pages = site.algorithms.modules()
-    assert pages["adam"] == ["adam", "nadam"]
+    assert pages["adam"] == ["adam"]
     listed = [name for names in pages.values() for name in names]
     assert sorted(listed) == sorted(site.properties.optimizers())
 
