@@ -20,7 +20,7 @@ def describe(tx: Any) -> str:
       >>> import gradtx
       >>> print(gradtx.describe(gradtx.adagrad(0.1)))
       adagrad(0.1)
-        scale_by_rss(initial_accumulator_value=0.1, eps=1e-07)
+        scale_by_rss(initial_accumulator_value=0.1, eps=1e-07, eps_in_sqrt=True)
         scale_by_learning_rate(learning_rate=0.1, flip_sign=True)
     """
     return "\n".join(_lines(tx, "", ""))

@@ -162,6 +162,27 @@ def test_adagrads_sum_has_no_factor_j():
     assert printed[-1, 0] < steps[-1, 0] / 4
 
 
+def test_scaling_entries_does_not_straighten_a_valley_across_them():
+    # Curvatures of 1 and 100; then the same valley, turned by 45 degrees.
+    turn = np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2)
+    for along, bound in ((np.eye(2), (0.0, 1e-20)), (turn, (1e-3, 1.0))):
+        hessian = along @ np.diag([1.0, 100.0]) @ along
+        path = descend(
+            gradtx.rmsprop(0.03),
+            100,
+            lambda x, _, hessian=hessian: hessian @ x,
+            along @ np.ones(2),
+        )
+        low, high = bound
+        assert low <= path[-1] @ hessian @ path[-1] / 2 <= high
+
+
+def test_the_first_step_of_adagrad_is_as_long_for_all():
+    g = np.array([[100.0, -1.0, 1e-6]])
+    steps = transform(gradtx.scale_by_rss(0.0, eps=0.0), g)
+    np.testing.assert_allclose(steps, [[1, -1, 1]], rtol=1e-14)
+
+
 def test_adagrad_suppresses_what_is_large_not_what_varies():
     constant, varying = np.full(40, 5.0), 5.0 * (-1.0) ** np.arange(40)
     small = 0.01 * varying
