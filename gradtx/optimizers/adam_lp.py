@@ -81,7 +81,7 @@ def scale_by_adam_lp(
 
     def scalars(count):
         # Not of b2**p, which may be 0 in float32 or round to 1.
-        first = one_minus_power(b2, p) ** (1 / p)
+        first = one_minus_power(b2, as_float(p)) ** (1 / p)
         correction = one_minus_power(b2, p * as_float(count)) ** (-1 / p)
         return 1 / one_minus_power(b1, count), first, correction
 

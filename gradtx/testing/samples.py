@@ -163,6 +163,7 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "max_norm": _POSITIVE,
     "memory_size": (0, -1, 1.5),
     "momentum": _DECAY,
+    "momentum_decay": _NONNEGATIVE,
     "rho": _DECAY,
     "rtol": _NONNEGATIVE,
     "slope_rtol": (1.0, 1.5, -0.1, _nan),
@@ -171,6 +172,7 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "stepsize_precision": _NONNEGATIVE,
     "sync_period": (0, -1, 1.5),
     "threshold": (_nan, _inf),
+    "timescale": _POSITIVE,
     "tol": _NONNEGATIVE,
     "weight_decay": _NONNEGATIVE,
 }

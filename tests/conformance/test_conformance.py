@@ -42,6 +42,7 @@ EXCEPTIONS = {
     ("clip", "takes_complex"): ORDER,
     ("identity", "refuses_integer_gradients"): PASSES,
     ("lbfgs", "agrees_when_leaves_are_split"): WHOLE,
+    ("lbfgs_as_pytorch", "agrees_when_leaves_are_split"): WHOLE,
     ("lookahead", "takes_gradients_of_another_dtype"): MEET,
     ("lookahead_reset", "takes_gradients_of_another_dtype"): MEET,
     ("newton", "agrees_when_leaves_are_split"): WHOLE,
@@ -60,6 +61,7 @@ EXCEPTIONS = {
 # Beside each factory with sample arguments: calls that take another way through it.
 VARIANTS = {
     "adam_nesterov": functools.partial(gradtx.adam, 0.1, nesterov=True),
+    "adam_of_the_largest": functools.partial(gradtx.adam, 0.1, amsgrad="uncorrected"),
     "add_decayed_weights_scheduled": functools.partial(
         gradtx.add_decayed_weights, falling, is_matrix
     ),
@@ -74,6 +76,7 @@ VARIANTS = {
     "lookahead_reset": functools.partial(
         gradtx.lookahead, gradtx.adam(0.1), 2, 0.5, reset_state=True
     ),
+    "lbfgs_as_pytorch": functools.partial(gradtx.scale_by_lbfgs, 3, as_pytorch=True),
     "masked_with_zero": functools.partial(
         gradtx.masked, gradtx.adam(0.1), is_matrix, otherwise="zero"
     ),

@@ -252,10 +252,10 @@ def test_without_memory_the_step_is_the_sign(tx):
     np.testing.assert_allclose(transform(tx, g), np.sign(g), rtol=1e-15)  # sqrt(g^2)
 
 
-def test_the_norm_of_2_is_adam():  # b2 and what is in the root of Adam are squares
+def test_the_norm_of_2_is_adam():  # b2 of Adam is b2^p; eps_root is eps^p
     g = gradients(60)
-    lp = transform(gradtx.adam_lp(RATE, b2=0.99, eps=1e-2, p=2.0), g)
-    adam = transform(gradtx.adam(RATE, b2=0.99**2, eps=0.0, eps_root=1e-4), g)
+    lp = transform(gradtx.adam_lp(RATE, b2=0.99, eps=1e-4, p=2.0), g)
+    adam = transform(gradtx.adam(RATE, b2=0.99**2, eps=0.0, eps_root=1e-4**2), g)
     np.testing.assert_allclose(lp, adam, rtol=1e-12)  # powers and roots for squares
 
 
