@@ -109,15 +109,6 @@ def _there(updates: Any, tree: Any) -> Any:
     return treedef.unflatten(None if absent(u) else x for u, x in pairs)
 
 
-def _like(updates: Any, tree: Any) -> Any:
-    """A tree in the dtypes of the updates."""
-    leaves, treedef = leaves_of(updates)
-    pairs = zip(leaves, leaves_of(tree)[0], strict=True)
-    return treedef.unflatten(
-        u if absent(u) else x.astype(jnp.result_type(u)) for u, x in pairs
-    )
-
-
 def _first_length(updates: Any, as_pytorch: bool) -> jax.Array:
     """The norm of the gradient that bounds the first step."""
     if not as_pytorch:
@@ -257,8 +248,7 @@ def scale_by_lbfgs(
         check_inexact(leaves_of(updates)[0], updates)
         check_shapes(updates, state.updates)
         size = _first_length(updates, as_pytorch)
-        found, state = advance(_there(updates, updates), state, params, size)
-        return _like(updates, found), state
+        return advance(_there(updates, updates), state, params, size)
 
     return init, update
 
