@@ -36,13 +36,14 @@ def scale_by_rss(
 
     Args:
       initial_accumulator_value: start of the sums, at least 0 (units: gradient
-        squared). The paper, the lectures and PyTorch start from 0, where the first
-        step is the gradient's sign, however small the gradient. 0.1 is Optax's and
-        TensorFlow's: a first gradient of 0.01 gives 0.032, one of 1 gives 0.95.
+        squared). The paper, all lectures (docs/lectures.md) and PyTorch start from 0,
+        where the first step is the gradient's sign, however small the gradient. 0.1 is
+        Optax's and TensorFlow's: a first gradient of 0.01 gives 0.032, one of 1 gives
+        0.95.
       eps: at least 0, against division by a small root; in the unit of the gradient
         outside of the root, squared inside.
-      eps_in_sqrt: inside as in one lecture (eq. 8) and in Optax; `False` as in two
-        other lectures (about 1e-7) and in PyTorch (1e-10).
+      eps_in_sqrt: inside as in Boyd-Graber (eq. 8) and in Optax; `False` as in More
+        Optimization and Adam and friends (about 1e-7) and in PyTorch (1e-10).
 
     Raises:
       ValueError: a number out of range.

@@ -79,9 +79,10 @@ def scale_by_adam(
         noisy; it looks back over about 1 / (1 - b2) steps.
       eps: added outside of the root, at least 0 (units: gradient). The paper's
         algorithm has it there, 1e-8.
-      eps_root: added inside of the root, at least 0 (units: gradient squared). Some
-        lectures have it there; it also keeps the derivative of the root finite when
-        one differentiates through the optimizer.
+      eps_root: added inside of the root, at least 0 (units: gradient squared). Cohen
+        (page 11) and Adam and friends have it there (docs/lectures_adam.md); it also
+        keeps the derivative of the root finite when one differentiates through the
+        optimizer.
       mu_dtype, nu_dtype: dtypes of the moments; by default the parameter's, at least
         float32. In bfloat16 a second moment with b2 = 0.999 stands still.
       nesterov: whether to use the first moment one step ahead.

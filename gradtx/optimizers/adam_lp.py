@@ -44,7 +44,7 @@ def scale_by_adam_lp(
       b1: decay of the first moment, in [0, 1).
       b2: decay of the norm, in [0, 1); its p-th power is that of R.
       eps: at least 0 (units: gradient); its p-th power is added inside of the root,
-        where the lectures add eps itself: their 1e-8 is 1e-8 ** (1 / p) here. Such an
+        where Cohen adds eps itself: his 1e-8 is 1e-8 ** (1 / p) here. Such an
         eps tends to 1 for large p, and hides every gradient below.
       p: the norm, at least 1.
       mu_dtype, nu_dtype: dtypes of the state; by default the parameter's, at least

@@ -37,7 +37,7 @@ def scale_by_amsgrad(
         nu_max_t = max(nu_max_{t-1}, nu_t)
         u_t = mu^_t / (sqrt(nu_max_t / (1 - b2^t) + eps_root) + eps)
 
-    The paper has no corrections (both off here). The lectures and Optax correct first,
+    The paper has no corrections (both off here). Boyd-Graber and Optax correct first,
     PyTorch takes the maximum first. After a large first gradient the two stay apart:
     it is the whole of nu^_1, and 1 - b2 of nu_1.
 

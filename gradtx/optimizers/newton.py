@@ -246,7 +246,8 @@ def newton(
         finite number or a schedule; `None` is 1, Newton's own.
       damping, max_cg_steps, forcing, tol: see `scale_by_newton_cg`.
       linesearch: the transformation that finds the step, or `None` for none:
-        `newton(tol=1e-6, linesearch=None)` is the lecture's p - H^-1 g.
+        `newton(tol=1e-6, linesearch=None)` is p - H^-1 g as in More
+        Optimization.
 
     Raises:
       ValueError: a number out of range; in `update`, an argument that is missing.

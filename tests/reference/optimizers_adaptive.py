@@ -39,7 +39,7 @@ def adamw(
         if amsgrad == "uncorrected":
             v_max = np.maximum(v_max, v)
             v_hat = corrected(v_max, b2, t, bias_correction)
-        elif amsgrad:  # lectures 000 and 002
+        elif amsgrad:  # Boyd-Graber, the boxes
             v_hat = v_max = np.maximum(v_max, v_hat)
         if nesterov:
             m_next = corrected(m, b1, t + 1, bias_correction)
@@ -95,7 +95,7 @@ def growing(
 
 @trajectory
 def adam_lp(grads, w, learning_rate, b1=0.9, b2=0.999, eps=1e-8, p=2.0):
-    """Kingma & Ba 2015, section 7.1, before the limit; lecture 001, page 27."""
+    """Kingma & Ba 2015, section 7.1, before the limit; Cohen, L^p generalization."""
     m, r = np.zeros_like(w), np.zeros(w.shape)
     for step, g in enumerate(grads):
         t = step + 1

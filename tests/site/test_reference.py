@@ -89,7 +89,7 @@ def test_every_optimizer_has_a_page(site):
 
 
 def test_the_table_is_the_lectures(site):
-    """Yes and no for six algorithms, as lectures teach them."""
+    """Yes and no for six algorithms, as in More Optimization."""
     found = {
         row.shown: tuple(row.tracks)
         for name in ("sgd", "adagrad", "rmsprop", "adam")
