@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradtx.core import check
+from gradtx.core.once import compiled_once
 from gradtx.core.plan import check_state, need_params
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import check_arrays
@@ -125,6 +126,7 @@ def scale_by_backtracking_linesearch(
             ),
         )
 
+    @compiled_once
     def update(
         updates,
         state,

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import check
+from gradtx.core.once import compiled_once
 from gradtx.core.plan import check_state, need_params
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import check_arrays
@@ -147,6 +148,7 @@ def scale_by_zoom_linesearch(
             ),
         )
 
+    @compiled_once
     def update(
         updates,
         state,

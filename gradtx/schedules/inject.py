@@ -15,7 +15,7 @@ from jax.core import Tracer
 from gradtx.core.call import Call, Remembered, show
 from gradtx.core.numerics import safe_increment
 from gradtx.core.plan import check_state
-from gradtx.core.transformation import remember, with_extra_args_support
+from gradtx.core.transformation import made_by, remember, with_extra_args_support
 from gradtx.core.trees import absent, compute_dtype, failure
 from gradtx.core.types import GradientTransformation, GradientTransformationExtraArgs
 from gradtx.schedules.arguments import as_hyperparam, collector, gather, sort, spread
@@ -154,6 +154,14 @@ class Injected(Remembered):
             )
 
     def __call__(self, *args: Any, **kwargs: Any) -> GradientTransformationExtraArgs:
+        call = Call(self, args, kwargs)
+        functions, made = made_by(call, self._build)
+        tx = remember(functions, call)
+        tx.made_of = made if made.call is not None else None
+        return tx
+
+    def _build(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        """The three functions, and what the inner factory makes of the arguments."""
         signature = self.__signature__
         parameters = signature.parameters
         try:
@@ -229,9 +237,7 @@ class Injected(Remembered):
                 *map(first, args), **{name: first(x) for name, x in kwargs.items()}
             )
         )
-        tx = remember((init, update, step), Call(self, args, kwargs))
-        tx.made_of = made if made.call is not None else None
-        return tx
+        return (init, update, step), made
 
 
 def _widest(params: Any) -> Any:

@@ -11,7 +11,7 @@ from gradtx.core import check
 from gradtx.core.call import Call
 from gradtx.core.numerics import as_float, safe_increment
 from gradtx.core.plan import check_state, lift
-from gradtx.core.transformation import inner_of, remember
+from gradtx.core.transformation import inner_of, made_by, remember
 from gradtx.core.trees import compute_dtype, map_present
 from gradtx.core.types import GradientTransformationExtraArgs, Updates
 from gradtx.wrappers.inner import in_dtypes_of, one_of, zeros_for
@@ -57,7 +57,8 @@ def _with_methods(
 
     @functools.wraps(factory)
     def build(*args: P.args, **kwargs: P.kwargs) -> MultiStepsTransformation:
-        pair = remember(factory(*args, **kwargs), Call(build, args, kwargs))
+        call = Call(build, args, kwargs)
+        pair = remember(made_by(call, factory), call)
         tx = MultiStepsTransformation(*pair)
         tx.call, tx._step = pair.call, pair._step
         return tx
