@@ -4,7 +4,15 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
-from gradtx.testing import contract, identity, numbers, refusals, shardings, splitting
+from gradtx.testing import (
+    contract,
+    flags,
+    identity,
+    numbers,
+    refusals,
+    shardings,
+    splitting,
+)
 from gradtx.testing.trial import Make
 
 Check = Callable[[Make], None]
@@ -31,7 +39,10 @@ def _reporting(check: Check) -> Check:
 CHECKS: Mapping[str, Check] = MappingProxyType(
     {
         name: _reporting(value)
-        for module in (contract, numbers, refusals, identity, splitting, shardings)
+        for module in (
+            *(contract, numbers, refusals, identity, splitting, shardings),
+            flags,
+        )
         for name, value in vars(module).items()
         if getattr(value, "__module__", None) == module.__name__ and name[0] != "_"
     }
