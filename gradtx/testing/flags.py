@@ -50,7 +50,6 @@ def compiles_once_without_jit(make: Make) -> None:
 def steps_under_strict_flags(make: Make) -> None:
     """No tracer leaks, no dtype or rank is promoted unasked, with 64 bits allowed."""
     trial = make_trial(make)
-    given = trial.shapes_of()
 
     def both(grads: Any, state: Any, params: Any) -> Any:
         extra = extra_of(trial.tx, grads, params)
@@ -63,6 +62,7 @@ def steps_under_strict_flags(make: Make) -> None:
         jax.numpy_dtype_promotion("strict"),
         jax.numpy_rank_promotion("raise"),
     ):
+        given = trial.shapes_of()
         moved, (params, state) = jax.jit(both).trace(*given).out_info
     expect_types(params, given[2], "parameters", "those before the step")
     for name, new in (("update", moved), ("step", state)):
