@@ -29,8 +29,8 @@ def value_and_grad_from_state(
     Args:
       value_fn: from parameters and further arguments to a real scalar.
       has_aux: whether it returns `(value, aux)`; `fn` then gives
-        `((value, aux), grad)`. A line search keeps no aux: each step calls the function for it, without the
-        gradient. Give the line search a function without.
+        `((value, aux), grad)`. A line search keeps no aux: each step calls the function
+        for it, without the gradient. Give the line search a function without.
 
     Returns:
       `fn(params, *args, state, **kwargs) -> (value, grad)`; the state is that of the

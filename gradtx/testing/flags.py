@@ -24,7 +24,7 @@ def _compilations() -> Iterator[list[Any]]:
     """What is compiled inside of it: a list that grows."""
     seen: list[Any] = []
 
-    def listen(event: str, duration: float, **about: Any) -> None:
+    def listen(event: str, duration_secs: float, **about: Any) -> None:
         if event == _COMPILED:
             seen.append(about.get("fun_name"))
 
