@@ -227,5 +227,10 @@ def alike(x: jax.Array, *others: Any) -> jax.Array:
 
     Both branches of a `lax.cond` have to give one type.
     """
-    axes = frozenset[str]().union(*map(varying, others)) - varying(x)
-    return lax.pcast(x, tuple(axes), to="varying") if axes else x
+    return varied(x, frozenset[str]().union(*map(varying, others)))
+
+
+def varied(x: jax.Array, axes: frozenset[str]) -> jax.Array:
+    """The same, of the type that varies along these axes too."""
+    more = tuple(axes - varying(x))
+    return lax.pcast(x, more, to="varying") if more else x

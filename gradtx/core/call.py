@@ -5,6 +5,7 @@ import inspect
 import pickle
 import sys
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 import jax
@@ -30,8 +31,10 @@ def _key(value: Any) -> Any:
         return value.call.key
     if isinstance(value, float):
         return float, float(value).hex()
+    if isinstance(value, complex | np.inexact):  # 0.0 and -0.0 are equal
+        return type(value), np.asarray(value).tobytes()
     if isinstance(value, dict):
-        return dict, frozenset((k, _key(v)) for k, v in value.items())
+        return dict, frozenset((_key(k), _key(v)) for k, v in value.items())
     if isinstance(value, tuple | list):
         return type(value), tuple(map(_key, value))
     if isinstance(value, functools.partial):
@@ -72,6 +75,45 @@ def _kept(value: Any) -> Any:
     return value
 
 
+def _is_plain(value: Any, mutable: bool = False) -> bool:
+    """Whether what is built from this argument may be kept for the next equal call.
+
+    Not if there is an array (or a tracer) in it, which would stay alive, or anything
+    that may change: then an equal call might mean something else.
+
+    Args:
+      value: an argument, or what a function closes over.
+      mutable: whether lists and dicts will do, since they have been copied.
+    """
+    if value is None or isinstance(value, _PLAIN):
+        return True
+    if isinstance(value, Remembered) and value.call is not None:
+        return value.call.is_plain
+    if type(value) is dict:
+        return mutable and all(
+            _is_plain(k) and _is_plain(v, True) for k, v in value.items()
+        )
+    if type(value) is list:
+        return mutable and all(_is_plain(v, True) for v in value)
+    if isinstance(value, tuple):
+        copied = mutable and type(value) is tuple
+        return all(_is_plain(v, copied) for v in value)
+    if isinstance(value, functools.partial):
+        return _is_plain((value.func, value.args, *value.keywords.values()))
+    if inspect.isfunction(value):
+        try:
+            inside = [cell.cell_contents for cell in value.__closure__ or ()]
+        except ValueError:  # a cell that is still empty
+            return False
+        inside += [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+        return all(x is value or _is_plain(x) for x in inside)
+    return callable(value) and _find(value) is value  # jnp.sign: of a module
+
+
+# Dtypes by their scalar types, labels by their enumerations.
+_PLAIN = (bool, int, float, complex, str, bytes, type, Enum, np.dtype, np.generic)
+
+
 class Call:
     """A call of a factory with its arguments.
 
@@ -85,6 +127,7 @@ class Call:
         self.args = _kept(args)
         self.kwargs = _kept(kwargs)
         self._key: Any = None
+        self._plain: bool | None = None
 
     @property
     def name(self) -> str:
@@ -109,6 +152,15 @@ class Call:
                 _key(bound.kwargs),
             )
         return self._key
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether what it builds may be kept; see `_is_plain`."""
+        if self._plain is None:
+            factory = getattr(self.factory, "__wrapped__", self.factory)
+            given = (*self.args, *self.kwargs.values())
+            self._plain = _is_plain(factory) and all(_is_plain(x, True) for x in given)
+        return self._plain
 
     def __repr__(self) -> str:
         parts = [show(a) for a in self.args]

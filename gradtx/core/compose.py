@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
 from gradtx.core.apply import apply_updates
-from gradtx.core.masking import hide, reveal, spread
+from gradtx.core.masking import for_part, hide, reveal, spread
 from gradtx.core.plan import Plan, join, plan_of, updating
 from gradtx.core.transformation import inner_of, transformation
 from gradtx.core.trees import failure, leaves_of, paths_of
@@ -247,7 +247,7 @@ def partition(
                 hide(updates, mask),
                 state.inner_states[label].inner_state,
                 None if params is None else hide(params, mask),
-                **extra,
+                **for_part(extra, params, mask),
             )
             result = reveal(part, result, mask)
             inner[label] = MaskedState(inner_state)

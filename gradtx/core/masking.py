@@ -1,6 +1,7 @@
 """Masks: which leaves of a tree a transformation sees."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -69,6 +70,28 @@ def hide(tree: Any, mask: Any) -> Any:
     return jax.tree.map(
         lambda keep, x: x if keep else MaskedNode(), mask, tree, is_leaf=is_none
     )
+
+
+def for_part(extra: Mapping[str, Any], params: Any, mask: Any) -> dict[str, Any]:
+    """Extra arguments for a member that sees the leaves where the mask is True.
+
+    A line search's function is called with the whole tree, the other leaves as they
+    are in `params`; of its gradient the member sees its part.
+    """
+    extra = dict(extra)
+    value_fn = extra.get("value_fn")
+    if params is None or not callable(value_fn):
+        return extra
+
+    @functools.wraps(value_fn)  # its signature says which arguments it takes
+    def whole(part: Any, *args: Any, **kwargs: Any) -> Any:
+        return value_fn(reveal(part, params, mask), *args, **kwargs)
+
+    extra["value_fn"] = whole
+    grad = extra.get("grad")
+    if grad is not None and leaves_of(grad)[1] == leaves_of(params)[1]:
+        extra["grad"] = hide(grad, mask)
+    return extra
 
 
 def reveal(inside: Any, outside: Any, mask: Any) -> Any:

@@ -36,14 +36,13 @@ def one_minus_power(decay: Any, count: jax.Array) -> jax.Array:
     if isinstance(decay, float | int | np.generic):
         log = math.log(float(decay)) if float(decay) > 0 else -math.inf
     else:
-        log = jnp.log(decay)
+        log = jnp.log(as_float(decay))
     return -jnp.expm1(as_float(count) * log)
 
 
 def as_float(count: Any) -> jax.Array:
     """A count as a floating scalar: float32, or float64 under x64."""
-    dtype = jnp.promote_types(jnp.float32, jax.dtypes.canonicalize_dtype(float))
-    return jnp.asarray(count, dtype)
+    return jnp.asarray(count, jax.dtypes.canonicalize_dtype(float))
 
 
 def divide(a: jax.Array, b: jax.Array, eps: Any) -> jax.Array:

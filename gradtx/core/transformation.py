@@ -2,8 +2,12 @@
 
 import functools
 import inspect
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, ParamSpec
+
+import jax
 
 from gradtx.core import trees
 from gradtx.core.apply import apply_updates
@@ -44,18 +48,58 @@ def transformation(
       double()
     """
 
-    signature = inspect.signature(factory)
+    signature, name = inspect.signature(factory), show(factory)
 
     @functools.wraps(factory)
     def build(*args: P.args, **kwargs: P.kwargs) -> GradientTransformationExtraArgs:
-        name = show(factory)
         bind(signature, name, args, kwargs)
+        call = Call(build, args, kwargs)
         with trees.at_work(name):
-            made = factory(*args, **kwargs)
-        return remember(made, Call(build, args, kwargs))
+            made = made_by(call, factory)
+        return remember(made, call)
 
     build.__dict__["is_transformation"] = True
     return build
+
+
+def made_by(call: Call, factory: Callable[..., Any]) -> Any:
+    """What the factory returns for a call; for an equal one, the same again.
+
+    Rules are compiled for the functions that they are: outside of `jit`, a
+    transformation built anew in each step would be compiled in each. Calls with arrays
+    in them are not kept, nor are those with functions that close over more than
+    numbers: they might not mean the same again.
+    """
+    # Copies of lists and dicts: changing them later changes nothing that is kept.
+    make = functools.partial(factory, *call.args, **call.kwargs)
+    if not call.is_plain:
+        return make()
+    try:
+        key = call.key, *_flags()
+    except TypeError:  # arguments that do not fit: the factory says which
+        return make()
+    with _lock:
+        if key in _made:
+            _made.move_to_end(key)
+            return _made[key]
+    with jax.ensure_compile_time_eval():  # inside of jit, too, arrays are arrays
+        made = make()
+    with _lock:
+        _made[key] = made
+        while len(_made) > MOST_KEPT:
+            _made.popitem(last=False)
+    return made
+
+
+MOST_KEPT = 512
+_made: OrderedDict[Any, Any] = OrderedDict()
+_lock = threading.Lock()
+
+
+def _flags() -> tuple[Any, ...]:
+    """What a factory's own arrays, if it makes any, depend on beside its arguments."""
+    config: Any = jax.config
+    return config.jax_enable_x64, config.jax_numpy_dtype_promotion
 
 
 def remember(made: tuple[Any, ...], call: Call) -> GradientTransformationExtraArgs:

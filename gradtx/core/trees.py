@@ -189,4 +189,7 @@ def or_else(tree: Any, other: Any) -> Any:
 
 def compute_dtype(dtype: Any) -> Any:
     """The dtype to compute in: the given one, at least float32."""
-    return jnp.promote_types(dtype, jnp.float32)
+    # Not by promote_types, which refuses under jax.numpy_dtype_promotion("strict").
+    if not jnp.issubdtype(dtype, jnp.inexact) or jnp.finfo(dtype).bits < 32:
+        return jnp.dtype(jnp.float32)
+    return jnp.dtype(dtype)

@@ -11,6 +11,7 @@ from gradtx.core.axes import need_whole
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import slot_dtype
 from gradtx.core.numerics import divide, safe_increment
+from gradtx.core.once import compiled_once
 from gradtx.core.plan import check_shapes, check_state, need_params
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import (
@@ -241,6 +242,7 @@ def scale_by_lbfgs(
             weights_memory=weights,
         )
 
+    @compiled_once
     def update(updates, state, params=None, **extra):
         need_params(params)
         need_whole()

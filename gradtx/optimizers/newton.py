@@ -10,6 +10,7 @@ from jax import lax
 from gradtx.core import check
 from gradtx.core.axes import need_whole
 from gradtx.core.leafwise import slot_dtype
+from gradtx.core.once import compiled_once
 from gradtx.core.plan import check_state, need_params
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import (
@@ -160,6 +161,7 @@ def scale_by_newton_cg(
             negative_curvature=jnp.zeros([], bool),
         )
 
+    @compiled_once
     def update(updates, state, params=None, *, value_fn: Any = None, **extra):
         need_params(params)
         need_whole()

@@ -16,7 +16,7 @@ from gradtx.core.call import Call, Remembered, show
 from gradtx.core.numerics import safe_increment
 from gradtx.core.pair import GradientTransformation, GradientTransformationExtraArgs
 from gradtx.core.plan import check_state
-from gradtx.core.transformation import inner_of, remember
+from gradtx.core.transformation import inner_of, made_by, remember
 from gradtx.core.trees import absent, compute_dtype, failure
 from gradtx.schedules.arguments import as_hyperparam, collector, gather, sort, spread
 from gradtx.tree.access import fit
@@ -155,6 +155,14 @@ class Injected(Remembered):
             )
 
     def __call__(self, *args: Any, **kwargs: Any) -> GradientTransformationExtraArgs:
+        call = Call(self, args, kwargs)
+        functions, made = made_by(call, self._build)
+        tx = remember(functions, call)
+        tx.made_of = made if made.call is not None else None
+        return tx
+
+    def _build(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        """The three functions, and what the inner factory makes of the arguments."""
         signature = self.__signature__
         parameters = signature.parameters
         arguments = spread(signature, repr(self), args, kwargs)
@@ -228,9 +236,7 @@ class Injected(Remembered):
                 *map(first, args), **{name: first(x) for name, x in kwargs.items()}
             ),
         )
-        tx = remember((init, update, step), Call(self, args, kwargs))
-        tx.made_of = made if made.call is not None else None
-        return tx
+        return (init, update, step), made
 
 
 def _widest(params: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from gradtx.testing import (
     contract,
+    flags,
     identity,
     numbers,
     refusals,
@@ -40,7 +41,16 @@ def _reporting(check: Callable[[Make], None]) -> Check:
     return reported
 
 
-MODULES = (contract, numbers, widths, refusals, identity, splitting, shardings)
+MODULES = (
+    contract,
+    numbers,
+    widths,
+    refusals,
+    identity,
+    splitting,
+    shardings,
+    flags,
+)
 
 # Every public function of these modules is a check, in the order of writing; called as
 # check(make), or check(make, params=...) as in check_transformation.

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from gradtx.core import check
 from gradtx.core.apply import apply_updates
 from gradtx.core.compose import MaskedState
-from gradtx.core.masking import MaskOrFn, hide, resolve_mask, reveal
+from gradtx.core.masking import MaskOrFn, for_part, hide, resolve_mask, reveal
 from gradtx.core.plan import check_state
 from gradtx.core.transformation import inner_of, transformation
 from gradtx.core.trees import leaves_of, map_present
@@ -70,7 +70,7 @@ def masked(
                 name: hide(value, full) if leaves_of(value)[1] == like else value
                 for name, value in extra.items()
             }
-        return full, extra
+        return full, for_part(extra, params, full)
 
     def update(updates, state, params=None, **extra):
         full, extra = chosen(updates, state, params, extra)

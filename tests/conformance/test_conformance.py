@@ -23,6 +23,9 @@ WHOLE = (
 )
 REAL = ("the Hessian of a function of complex numbers is another", "is complex")
 
+INFINITE = ("a value of infinity says that there is none yet", r"invalid value \(inf\)")
+QUOTIENT = ("a factor that is not taken is max_norm / 0", r"invalid value \(inf\)")
+
 INSIDE = ("the axis is named by a member", "updates of the parts")
 
 # (name, check) -> why it cannot hold, and a pattern of what the check then says, so
@@ -33,16 +36,22 @@ EXCEPTIONS = {
         "updates of the parts",
     ),
     ("chain_of_chains", "agrees_when_leaves_are_split"): INSIDE,
+    ("chain_of_chains", "steps_under_infinity_checks"): QUOTIENT,
     ("chain_of_none", "refuses_integer_gradients"): PASSES,
     ("clip", "takes_complex"): ORDER,
+    ("clip_by_global_norm", "steps_under_infinity_checks"): QUOTIENT,
     ("identity", "refuses_integer_gradients"): PASSES,
     ("MultiSteps", "passes_missing_leaves_by"): LATE,
+    ("lbfgs", "steps_under_infinity_checks"): INFINITE,
+    ("newton", "steps_under_infinity_checks"): INFINITE,
     ("newton", "takes_complex"): REAL,
     ("rprop", "takes_complex"): ORDER,
     ("scale_by_backtracking_linesearch", "agrees_when_leaves_are_split"): WHOLE,
+    ("scale_by_backtracking_linesearch", "steps_under_infinity_checks"): INFINITE,
     ("scale_by_newton_cg", "takes_complex"): REAL,
     ("scale_by_rprop", "takes_complex"): ORDER,
     ("scale_by_zoom_linesearch", "agrees_when_leaves_are_split"): WHOLE,
+    ("scale_by_zoom_linesearch", "steps_under_infinity_checks"): INFINITE,
     ("stateless", "refuses_integer_gradients"): USERS,
     ("stateless_with_tree_map", "refuses_integer_gradients"): USERS,
 }
