@@ -41,6 +41,24 @@ CASES = [
     ("cosine_onecycle_schedule", (20, 0.9)),
     ("sgdr_schedule", (RESTARTS,)),
 ]
+# Lengths of 0 and below: constants, as real programs build them.
+NO_LENGTH = [
+    ("linear_schedule", (0.0, 1.0, 0)),
+    ("linear_schedule", (0.2, 1.0, -3, 4)),
+    ("linear_schedule", (0.2, 1.0, 5, -4)),
+    ("polynomial_schedule", (0.2, 1.0, 2.0, 0)),
+    ("polynomial_schedule", (0.2, 1.0, 0.5, -1, -1)),
+    ("exponential_decay", (0.9, 0, 0.5)),
+    ("exponential_decay", (0.9, -2, 0.5, 3, True, 1.5)),
+    ("exponential_decay", (0.9, 3, 0.5, -3, True, 0.1)),
+    ("piecewise_constant_schedule", (0.7, {-3: 0.5, 0: 0.5, 4: 0.5})),
+    ("warmup_cosine_decay_schedule", (0.1, 0.9, -5, 20)),
+    ("warmup_cosine_decay_schedule", (0.1, 0.9, -5, 0, 0.2)),
+    ("warmup_exponential_decay_schedule", (0.1, 0.9, 0, 7, 0.5, -3)),
+    ("warmup_exponential_decay_schedule", (0.1, 0.9, 5, 0, 0.5)),
+    ("warmup_exponential_decay_schedule", (0.1, 0.9, -5, -7, 0.5, 0, True, 0.2)),
+    ("sgdr_schedule", ([{**RESTARTS[0], "warmup_steps": -1}, RESTARTS[1]],)),
+]
 IDS = [f"{name}{args}" for name, args in CASES]
 each_case = pytest.mark.parametrize(("name", "args"), CASES, ids=IDS)
 # One of each name for what costs a compilation.
@@ -64,6 +82,35 @@ def test_numbers_are_those_of_optax(name, args):
     theirs = values(getattr(optax, name)(*args), steps)
     # Both round in float32, in another order.
     np.testing.assert_allclose(ours, theirs, rtol=3e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "args"), NO_LENGTH, ids=str)
+def test_lengths_of_none_give_the_values_of_optax(name, args):
+    steps = [*range(40), *FAR]
+    theirs = values(getattr(optax, name)(*args), steps)
+    # At the last count all is over; with a boundary below 0 Optax overflows there.
+    theirs = theirs[[*range(42), 41]]
+    ours = getattr(gradtx, name)(*args)
+    np.testing.assert_allclose(values(ours, steps), theirs, rtol=3e-6, atol=1e-6)
+    # Lengths as arrays, of a sweep over them: the same without a look at the numbers.
+    if all(isinstance(x, int | float) for x in args):
+        arrays = [jnp.asarray(x) if isinstance(x, int) else x for x in args]
+        mapped = values(getattr(gradtx, name)(*arrays), steps)
+        np.testing.assert_allclose(mapped, theirs, rtol=3e-6, atol=1e-6)
+
+
+def test_a_join_with_no_warmup_is_what_follows():  # as big_vision's trainer builds it
+    warmup = gradtx.linear_schedule(0, 1, 0)
+    decay = gradtx.cosine_decay_schedule(1.0, 10)
+    joined = gradtx.join_schedules([warmup, decay], [0])
+    np.testing.assert_array_equal(values(joined, range(12)), values(decay, range(12)))
+
+
+@pytest.mark.parametrize("steps", [0, -3, jnp.int32(0)])
+def test_a_warmup_of_no_steps_is_at_its_peak(steps):
+    # Optax stays at init_value for ever: with a start of 0 nothing would be trained.
+    warmup = gradtx.warmup_constant_schedule(0.0, 0.5, steps)
+    assert [float(warmup(t)) for t in (0, 1, 9)] == [0.5, 0.5, 0.5]
 
 
 @pytest.mark.parametrize("power", [0.5, 1.5])
@@ -277,14 +324,15 @@ def test_a_cycle_may_leave_a_phase_out():
 SCHEDULE = gradtx.constant_schedule(1.0)
 BAD = [
     ("constant_schedule", (math.nan,), "value"),
-    ("linear_schedule", (0.0, 1.0, 0), "transition_steps must be at least 1"),
+    ("linear_schedule", (0.0, 1.0, math.nan), "transition_steps must be finite"),
+    ("linear_schedule", (0.0, 1.0, math.inf), "transition_steps must be finite"),
     ("linear_schedule", (0.0, math.inf, 5), "end_value must be finite, got inf"),
-    ("linear_schedule", (0.0, 1.0, 5, -1), "transition_begin must be at least 0"),
+    ("linear_schedule", (0.0, 1.0, 5, math.nan), "transition_begin must be finite"),
     ("polynomial_schedule", (0.0, 1.0, 0, 5), "power must be above 0"),
-    ("exponential_decay", (1.0, 0, 0.5), "transition_steps"),
+    ("exponential_decay", (1.0, math.nan, 0.5), "transition_steps"),
     ("exponential_decay", (1.0, 5, 0.0), "decay_rate must be above 0"),
     ("exponential_decay", (1.0, 5, -0.5), "decay_rate must be above 0"),
-    ("exponential_decay", (1.0, 5, 0.5, -1), "transition_begin"),
+    ("exponential_decay", (1.0, 5, 0.5, math.inf), "transition_begin"),
     ("piecewise_constant_schedule", (1.0, {5: -0.1}), r"boundaries_and_scales\[5\]"),
     ("piecewise_interpolate_schedule", ("cubic", 1.0), "interpolate_type"),
     ("piecewise_interpolate_schedule", ("linear", 1.0, {-1: 1.0}), "at least 0"),
@@ -293,9 +341,12 @@ BAD = [
     ("cosine_decay_schedule", (1.0, 5, 0.0, 0.0), "exponent must be above 0"),
     ("sgdr_schedule", ([],), "at least one period"),
     ("sgdr_schedule", ([{**RESTARTS[0], "decay_steps": 1}],), "warmup_steps"),
-    ("warmup_constant_schedule", (0.0, 1.0, -1), "warmup_steps must be at least 0"),
+    ("warmup_constant_schedule", (0.0, 1.0, math.nan), "warmup_steps must be finite"),
+    ("warmup_constant_schedule", (0.0, math.nan, 1), "peak_value must be finite"),
+    ("warmup_exponential_decay_schedule", (0.0, math.nan, 1, 1, 0.5), "peak_value"),
     ("warmup_cosine_decay_schedule", (0.0, 1.0, 10, 10), "below decay_steps=10"),
     ("warmup_cosine_decay_schedule", (0.0, 1.0, 20, 10), "got 20"),
+    ("warmup_cosine_decay_schedule", (0.0, 1.0, 0, 0), "below decay_steps=0"),
     ("warmup_exponential_decay_schedule", (0.0, 1.0, 5, 5, 0.0), "decay_rate"),
     ("linear_onecycle_schedule", (0, 1.0), "transition_steps"),
     ("linear_onecycle_schedule", (10, 1.0, 0.9, 0.5), "pct_final"),
