@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from gradtx.core.apply import apply_updates
 from gradtx.core.masking import hide, reveal, spread_list
 from gradtx.core.plan import Plan, join, plan_of, updating
-from gradtx.core.transformation import inner_of, transformation
+from gradtx.core.transformation import hands_on, inner_of, transformation
 from gradtx.core.trees import failure, is_function, is_none, leaves_of, paths_of
 
 
@@ -35,6 +35,7 @@ def chain(*transforms: Any):
     members = [inner_of(f"chain: argument {i}", tx) for i, tx in enumerate(transforms)]
     groups = _grouped(members)
 
+    @hands_on
     def init(params):
         return tuple(tx.init(params) for tx in members)
 
@@ -89,6 +90,7 @@ def named_chain(*transforms: tuple[str, Any]):
         members.append(inner_of(f"named_chain: {pair[0]!r}", pair[1]))
     groups = _grouped(members)
 
+    @hands_on
     def init(params):
         return {n: tx.init(params) for n, tx in zip(names, members, strict=True)}
 
@@ -244,6 +246,7 @@ def partition(
             m: treedef.unflatten([x == i for x in found]) for m, i in places.items()
         }
 
+    @hands_on
     def init(params):
         inner = {
             label: MaskedState(members[label].init(hide(params, mask)))

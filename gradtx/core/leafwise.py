@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from gradtx.core.axes import need_whole
 from gradtx.core.numerics import safe_increment
 from gradtx.core.plan import Inputs, check_shapes, check_state, planned
-from gradtx.core.trees import absent, check_arrays, compute_dtype, leaves_of
+from gradtx.core.trees import absent, compute_dtype, leaves_of
 from gradtx.core.types import EmptyState
 
 
@@ -106,7 +106,6 @@ def leafwise(
     shaped = next((name for name, slot in slots.items() if slot.like_param), None)
 
     def init(params: Any) -> Any:
-        check_arrays(params)
         leaves, treedef = leaves_of(params)
 
         def fill(slot: Slot) -> Any:

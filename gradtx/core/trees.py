@@ -208,18 +208,29 @@ def check_inexact(leaves: list[Any], tree: Any, name: str = "updates") -> None:
 
 
 def check_arrays(params: Any) -> None:
-    """Raise unless every leaf that is there is an array or a number."""
+    """Raise unless every leaf that is there is an array of numbers, or its shape."""
     for i, leaf in enumerate(leaves_of(params)[0]):
-        if absent(leaf):
-            continue
-        try:
-            dtype_of(leaf)
-        except TypeError:
+        if not absent(leaf) and not _is_numeric(leaf):
             raise failure(
-                f"params{paths_of(params)[i][0]} is {leaf!r:.60}, not an array. Give "
-                f"the arrays only; None stands for the rest.",
+                f"params{paths_of(params)[i][0]} is {leaf!r:.60}, not an array of "
+                f"numbers. Give the arrays only, as equinox.filter(model, "
+                f"equinox.is_array) does: None stands for the rest; or mask the leaf.",
                 TypeError,
-            ) from None
+            )
+
+
+def _is_numeric(leaf: Any) -> bool:
+    if isinstance(leaf, str | type):  # of which JAX would read off a dtype
+        return False
+    try:
+        return not jnp.issubdtype(dtype_of(leaf), jax.dtypes.extended)  # keys
+    except TypeError:
+        return False
+
+
+def is_abstract(x: Any) -> bool:
+    """A shape without an array, for which a state of zeros is made."""
+    return isinstance(x, jax.ShapeDtypeStruct)
 
 
 def map_present(fn: Callable[[Any], Any], tree: Any) -> Any:
@@ -229,4 +240,17 @@ def map_present(fn: Callable[[Any], Any], tree: Any) -> Any:
 
 def compute_dtype(dtype: Any) -> Any:
     """The dtype to compute in: the given one, at least float32."""
-    return jnp.promote_types(dtype, jnp.float32)
+    return wider(dtype, jnp.float32)
+
+
+def wider(*dtypes: Any) -> Any:
+    """The dtype that holds all; of those that JAX widens to nothing, float32."""
+    return functools.reduce(jnp.promote_types, map(_widened, dtypes))
+
+
+@functools.cache
+def _widened(dtype: Any) -> Any:
+    narrow = (jnp.iinfo, 8) if jnp.issubdtype(dtype, jnp.integer) else (jnp.finfo, 16)
+    if jnp.issubdtype(dtype, jnp.bool_) or narrow[0](dtype).bits >= narrow[1]:
+        return jnp.dtype(dtype)
+    return jnp.dtype(jnp.float32)  # float8, float4, int4, uint2

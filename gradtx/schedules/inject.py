@@ -15,8 +15,12 @@ from jax.core import Tracer
 from gradtx.core.call import Call, Remembered, show
 from gradtx.core.numerics import safe_increment
 from gradtx.core.plan import check_state
-from gradtx.core.transformation import remember, with_extra_args_support
-from gradtx.core.trees import absent, compute_dtype, failure
+from gradtx.core.transformation import (
+    hands_on,
+    remember,
+    with_extra_args_support,
+)
+from gradtx.core.trees import absent, compute_dtype, failure, wider
 from gradtx.core.types import GradientTransformation, GradientTransformationExtraArgs
 from gradtx.schedules.arguments import as_hyperparam, collector, gather, sort, spread
 from gradtx.tree.access import fit
@@ -170,6 +174,7 @@ class Injected(Remembered):
         def array(name: str, value: Any, dtype: Any) -> jax.Array:
             return as_hyperparam(value, dtype, parameters.get(name))
 
+        @hands_on
         def init(params):
             _tell_flax()
             dtype = self.hyperparam_dtype
@@ -240,7 +245,7 @@ def _widest(params: Any) -> Any:
     for leaf in jax.tree.leaves(params):
         kind = getattr(leaf, "dtype", dtype)
         if jnp.issubdtype(kind, jnp.inexact):
-            dtype = jnp.promote_types(dtype, jnp.finfo(kind).dtype)
+            dtype = wider(dtype, jnp.finfo(kind).dtype)
     return dtype
 
 

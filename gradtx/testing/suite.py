@@ -4,7 +4,15 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
-from gradtx.testing import contract, identity, numbers, refusals, shardings, splitting
+from gradtx.testing import (
+    at_hand,
+    contract,
+    identity,
+    numbers,
+    refusals,
+    shardings,
+    splitting,
+)
 from gradtx.testing.trial import Make
 
 Check = Callable[[Make], None]
@@ -27,11 +35,13 @@ def _reporting(check: Check) -> Check:
     return reported
 
 
+_MODULES = contract, numbers, refusals, identity, at_hand, splitting, shardings
+
 # Every public function of these modules is a check, in the order of writing.
 CHECKS: Mapping[str, Check] = MappingProxyType(
     {
         name: _reporting(value)
-        for module in (contract, numbers, refusals, identity, splitting, shardings)
+        for module in _MODULES
         for name, value in vars(module).items()
         if getattr(value, "__module__", None) == module.__name__ and name[0] != "_"
     }

@@ -24,6 +24,9 @@ WHOLE = (
 )
 REAL = ("the Hessian of a function of complex numbers is another", "is complex")
 
+PASSES_ON = ("without members nothing looks", "got none")
+MASKS = ("a leaf that a mask takes out is not looked at", "got none")
+
 INSIDE = ("the axis is named by a member", "updates of the parts")
 
 # (name, check) -> why it cannot hold, and a pattern of what the check then says, so
@@ -38,12 +41,16 @@ EXCEPTIONS = {
         "updates of the parts",
     ),
     ("chain_of_chains", "agrees_when_leaves_are_split"): INSIDE,
+    ("chain_of_none", "refuses_functions_among_params"): PASSES_ON,
     ("chain_of_none", "refuses_integer_gradients"): PASSES,
     ("clip", "takes_complex"): ORDER,
+    ("freeze", "refuses_functions_among_params"): MASKS,
     ("identity", "refuses_integer_gradients"): PASSES,
     ("lbfgs", "agrees_when_leaves_are_split"): WHOLE,
     ("lookahead", "takes_gradients_of_another_dtype"): MEET,
     ("lookahead_reset", "takes_gradients_of_another_dtype"): MEET,
+    ("masked", "refuses_functions_among_params"): MASKS,
+    ("masked_with_zero", "refuses_functions_among_params"): MASKS,
     ("newton", "agrees_when_leaves_are_split"): WHOLE,
     ("newton", "takes_complex"): REAL,
     ("rprop", "takes_complex"): ORDER,
