@@ -12,10 +12,9 @@ import gradtx
 
 def _exists(dtype):
     try:
-        jnp.zeros(1, dtype).astype(jnp.complex64)
-    except jax.errors.JaxRuntimeError:  # float6, int1: of NumPy's, not of XLA's
+        return jnp.zeros(1, dtype).dtype == dtype  # int1 comes out as bool
+    except jax.errors.JaxRuntimeError:  # float6: of NumPy's, not of XLA's
         return False
-    return True
 
 
 # Those of 64 bits are in the conformance suite, under x64.
@@ -124,7 +123,7 @@ NO_NUMBERS = {
 @pytest.mark.parametrize("leaf", NO_NUMBERS.values(), ids=NO_NUMBERS)
 def test_what_is_no_number_is_refused_by_name(make, leaf):
     tx, params = make(), {"w": jnp.ones(2), "x": leaf()}
-    with pytest.raises(TypeError, match=r"params\['x'\] is .*, not an array of numb"):
+    with pytest.raises(TypeError, match=r"params\['x'\] is (?s:.*), not an array"):
         tx.init(params)
     masked = gradtx.masked(tx, {"w": True, "x": False})
     grads = {"w": jnp.ones(2), "x": None}
