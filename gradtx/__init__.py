@@ -31,14 +31,16 @@ from gradtx.core.leafwise import (
     zeros as zeros,
 )
 from gradtx.core.numerics import safe_increment as safe_increment
+from gradtx.core.pair import (
+    GradientTransformation as GradientTransformation,
+    GradientTransformationExtraArgs as GradientTransformationExtraArgs,
+)
 from gradtx.core.transformation import (
     transformation as transformation,
     with_extra_args_support as with_extra_args_support,
 )
 from gradtx.core.types import (
     EmptyState as EmptyState,
-    GradientTransformation as GradientTransformation,
-    GradientTransformationExtraArgs as GradientTransformationExtraArgs,
     MaskedNode as MaskedNode,
     Params as Params,
     Scalar as Scalar,
@@ -219,3 +221,5 @@ from gradtx.wrappers.skip_rules import (
     skip_large_updates as skip_large_updates,
     skip_not_finite as skip_not_finite,
 )
+
+__version__ = "0.1.0"  # pyproject.toml reads it here

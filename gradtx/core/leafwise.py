@@ -77,7 +77,8 @@ def leafwise(
         slots. `EmptyState` where there is none.
       rule: `rule(g, *slots, *scalars) -> update`, or `-> (update, *new_slots)` where
         there are slots; `rule(g, p, *slots, *scalars)` for `with_params=True`. Arrays
-        reach it in at least float32 and go back in the dtypes they came in.
+        reach it in at least float32. Slots go back in the dtypes they came in; the
+        update goes on as it is, and is rounded where it leaves the outermost chain.
       scalars: from the count of this step (1 at the first) to the scalars that the
         rule takes last; computed once for the whole tree.
       with_params: whether the rule takes the parameter, second; then `update` needs it.

@@ -24,6 +24,7 @@ from gradtx.core.trees import (
     leaves_of,
     paths_of,
 )
+from gradtx.core.widths import outermost
 
 
 class Rule(NamedTuple):
@@ -51,8 +52,8 @@ class Plan:
     """Rules to be applied to every leaf in turn, and how a step prepares them.
 
     Args:
-      rules: one or more rules; each sees what the one before gives, in the dtype of
-        the incoming updates.
+      rules: one or more rules; each sees what the one before gives, in the width that
+        it was computed in.
       prepare: computes what concerns the whole tree.
       reads_updates: whether `prepare` looks at the values of the updates. Then the
         plan can begin a joined one, not continue one.
@@ -100,7 +101,8 @@ class Plan:
         """Run on every leaf that is there.
 
         Returns:
-          The updates, or with `apply` the new parameters; and the new state.
+          The updates, in the width they were computed in, or with `apply` the new
+          parameters; and the new state.
         """
         leaves, treedef = leaves_of(updates)
         check_inexact(leaves, updates)
@@ -162,7 +164,7 @@ class Plan:
 
 
 def _evaluate(rule: Rule, g: Any, p: Any, slots: tuple, scalars: tuple) -> Any:
-    """One rule on one leaf: in at least float32, results in the dtypes of before."""
+    """One rule on one leaf, in at least float32; its slots keep their dtypes."""
     arrays = (g, p, *slots) if rule.with_params else (g, *slots)
     width = functools.reduce(jnp.promote_types, map(_real_dtype, arrays))
 
@@ -177,7 +179,7 @@ def _evaluate(rule: Rule, g: Any, p: Any, slots: tuple, scalars: tuple) -> Any:
     out = rule.fn(*map(up, arrays), *map(up, scalars))
     new_g, *new = out if slots else (out,)
     new = tuple(n.astype(s.dtype) for n, s in zip(new, slots, strict=True))
-    return new_g.astype(g.dtype), new
+    return jnp.asarray(new_g, up(g).dtype), new
 
 
 def _real_dtype(x: Any) -> Any:
@@ -221,6 +223,7 @@ def updating(plan: Plan) -> Callable[..., Any]:
     def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
         return plan(updates, state, params)
 
+    update = outermost(update)
     update.__dict__["plan"] = plan
     return update
 

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any, ParamSpec
 
 from gradtx.core import trees
+from gradtx.core.apply import apply_updates
 from gradtx.core.call import Call
+from gradtx.core.pair import GradientTransformation, GradientTransformationExtraArgs
 from gradtx.core.plan import Plan, plan_of
-from gradtx.core.types import GradientTransformation, GradientTransformationExtraArgs
+from gradtx.core.widths import inside, outermost, widened
 
 P = ParamSpec("P")
 
@@ -58,20 +60,31 @@ def remember(made: tuple[Any, ...], call: Call) -> GradientTransformationExtraAr
         init, update, *rest = made
         step = takes_extra(rest[0]) if rest else None
     init, update = unguarded(init), unguarded(update)
-    plan = plan_of(update)
-    guarded = _guard_update(call, takes_extra(update))
+    update, plan = takes_extra(update), plan_of(update)
+    if step is None:
+        step = _step_of(update) if plan is None else functools.partial(_apply, plan)
+    guarded = outermost(_guard_update(call, update))
     if plan is not None:
         guarded.__dict__["plan"] = plan.named(call.name)
-        step = functools.partial(_step, plan) if step is None else step
     tx = GradientTransformationExtraArgs(_guard_init(call, init), guarded)
     tx.call = call
     tx.made_of = made_of
-    tx._step = None if step is None else _guard_update(call, unguarded(step))
+    tx._step = _guard_update(call, unguarded(step))
     return tx
 
 
-def _step(plan: Plan, updates: Any, state: Any, params: Any, **extra: Any) -> Any:
+def _apply(plan: Plan, updates: Any, state: Any, params: Any, **extra: Any) -> Any:
     return plan(updates, state, params, apply=True)
+
+
+def _step_of(update: Callable[..., Any]) -> Callable[..., Any]:
+    """The step of what has none of its own: update, then apply."""
+
+    def step(updates: Any, state: Any, params: Any, **extra: Any) -> Any:
+        updates, state = update(updates, state, params, **extra)
+        return apply_updates(params, updates), state
+
+    return step
 
 
 def unguarded(fn: Callable[..., Any]) -> Callable[..., Any]:
@@ -118,7 +131,8 @@ def _guard_update(call: Call, update: Callable[..., Any]) -> Callable[..., Any]:
                 part = getattr(type(params), "__updates_for__", None)
                 trained = params if part is None else part(params)
                 trees.check_match("updates", updates, "params", trained)
-            return update(updates, state, params, **extra)
+            with inside():  # what is called from here is not the outermost
+                return update(updates, state, params, **extra)
         finally:
             trees.callers.reset(token)
 
@@ -185,6 +199,26 @@ def inner_of(place: str, tx: Any) -> GradientTransformationExtraArgs:
       TypeError: if it is none; `place` names the argument.
     """
     try:
-        return with_extra_args_support(tx)
+        made = with_extra_args_support(tx)
     except TypeError as error:
         raise TypeError(f"{place}: {error}") from None
+    if made.call is not None or plan_of(made.update) is not None:
+        return made
+    return _in_width(made)
+
+
+def _in_width(tx: GradientTransformationExtraArgs) -> GradientTransformationExtraArgs:
+    """One from elsewhere, which computes in the dtypes it is given: they are float32.
+
+    Its state too: what `init` makes of bfloat16 parameters `update` would give back in
+    float32, and no `scan` takes a state that changes.
+    """
+
+    @functools.wraps(tx.init)  # by whose name its state is stored
+    def init(params: Any) -> Any:
+        return tx.init(widened(params))
+
+    def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
+        return tx.update(widened(updates), state, widened(params), **extra)
+
+    return GradientTransformationExtraArgs(init, update)

@@ -238,6 +238,13 @@ def map_present(fn: Callable[[Any], Any], tree: Any) -> Any:
     return jax.tree.map(lambda x: x if absent(x) else fn(x), tree)
 
 
+def or_else(tree: Any, other: Any) -> Any:
+    """The leaves of one tree, those of another where there is none."""
+    return jax.tree.map(
+        lambda x, y: y if x is None else x, tree, other, is_leaf=is_none
+    )
+
+
 def compute_dtype(dtype: Any) -> Any:
     """The dtype to compute in: the given one, at least float32."""
     return wider(dtype, jnp.float32)

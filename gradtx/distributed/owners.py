@@ -9,6 +9,7 @@ from jax import lax
 
 from gradtx.core.axes import Names, apart, as_varying, gathered, size_of
 from gradtx.core.trees import absent, as_array, failure, leaves_of
+from gradtx.core.widths import handed_out, wider
 
 
 def owners(sizes: Sequence[int], n: int) -> list[int]:
@@ -109,6 +110,14 @@ def _shape(x: Any) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x))
 
 
+def _as_wide(grads: Sequence[Any], params: Sequence[Any]) -> list[Any]:
+    """The updates, as shapes, as wide as they are handed out."""
+    return [
+        g if absent(g) else jax.ShapeDtypeStruct(jnp.shape(g), wider(g, p))
+        for g, p in zip(grads, params, strict=True)
+    ]
+
+
 def init(tx: Any, params: Any, names: Names) -> dict[str, jax.Array]:
     """The state of the leaves that this device owns, a vector for each dtype."""
     owned = Owned(params, names)
@@ -133,7 +142,7 @@ def run(
     """Average, update what this device owns, and gather; see `zero1`."""
     owned = Owned(params, names)
     grads = owned.treedef.flatten_up_to(updates)
-    like = owned.leaves if apply else grads  # what comes out
+    like = owned.leaves if apply else _as_wide(grads, owned.leaves)  # what comes out
     states = owned.states(tx)
     n = range(owned.n)
     shapes = [[_shape(x) for x in owned.there(grads, d)] for d in n]
@@ -151,7 +160,10 @@ def run(
         here, treedef = states[d]
         old = treedef.unflatten(unpack(packed, here))
         call = tx.step if apply else tx.update
-        result, new = call(g, old, owned.part(leaves, d), **extra)
+        here = owned.part(leaves, d)
+        result, new = call(g, old, here, **extra)
+        if not apply:
+            result = handed_out(result, g, here)
         out = [x for x in leaves_of(result)[0] if not absent(x)]
         return pack(out, made), pack(jax.tree.leaves(new), kept)
 

@@ -10,6 +10,7 @@ from gradtx.core.axes import AxisName, Names, gathered, names_of, size_of, split
 from gradtx.core.plan import need_params
 from gradtx.core.transformation import inner_of, transformation
 from gradtx.core.trees import absent, check_inexact, leaves_like, leaves_of
+from gradtx.core.widths import handed_out
 from gradtx.distributed import owners
 from gradtx.distributed.average import check_differ
 
@@ -93,8 +94,11 @@ def zero1(inner: Any, axis_name: AxisName, *, whole_leaves: bool = False):
             return owners.run(tx, updates, state, params, names, extra, apply)
         call = tx.step if apply else tx.update
         mine = treedef.unflatten(scattered(leaves, names))
+        here = shares(params, names)
         with splitting(names):
-            result, state = call(mine, state, shares(params, names), **extra)
+            result, state = call(mine, state, here, **extra)
+        if not apply:  # as wide as they are handed out: that is what goes on the wire
+            result = handed_out(result, mine, here)
         found = leaves_like(treedef, result, "what the inner one gives", updates)
         return treedef.unflatten(whole(found, given, names)), state
 

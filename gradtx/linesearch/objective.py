@@ -22,6 +22,7 @@ from gradtx.core.trees import (
     leaves_of,
     map_present,
 )
+from gradtx.core.widths import widened
 from gradtx.tree import arithmetic
 
 
@@ -103,7 +104,7 @@ def slope(updates: Any, grad: Any, dtype: Any) -> jax.Array:
 
 def scaled(step: jax.Array, updates: Any) -> Any:
     """The updates times the step; zeros for a step of 0, also where they are NaN."""
-    product = arithmetic.scale(step, updates)
+    product = arithmetic.scale(step, widened(updates))
     return map_present(lambda u: jnp.where(step == 0, jnp.zeros_like(u), u), product)
 
 

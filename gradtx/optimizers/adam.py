@@ -122,11 +122,18 @@ def adam(
 ):
     """Adam: `scale_by_adam`, then the learning rate.
 
-    An entry mostly moves by less than learning_rate a step; after a long time without
-    gradients, at a single one, by learning_rate (1 - b1) / sqrt(1 - b2), 3.2 rates by
-    default. The paper takes max(1, (1 - b1) / sqrt(1 - b2)) for a bound, but several
-    gradients in a row after that time go further, for b1^2 < b2 up to
-    (1 - b1) / sqrt((1 - b2) (1 - b1^2 / b2)), 7.3 rates by default.
+    Each entry of the parameters is moved by the average of its recent gradients,
+    divided by their usual size. So the length of a step does not depend on how large
+    the gradients are, but on how far they agree: it is about learning_rate where they
+    all have one sign, and less where the sign changes.
+
+    A step is longer than learning_rate where gradients come back after a long time
+    without any. The average of squares remembers more steps than the average of
+    gradients, so it takes in less of the first one, and the quotient is large: the
+    entry moves by learning_rate (1 - b1) / sqrt(1 - b2), 3.2 times learning_rate by
+    default. The paper takes that for the largest step there is (or 1, if it is less
+    than 1). But the next gradients of that sign make it longer still, for b1^2 < b2 up
+    to learning_rate (1 - b1) / sqrt((1 - b2) (1 - b1^2 / b2)), 7.3 times by default.
 
     State: two arrays per parameter and one int32.
 

@@ -30,9 +30,10 @@ def adamw(
 
         p_t = p_{t-1} - learning_rate (adam_t + weight_decay p_{t-1})
 
-    The decay is decoupled: it passes by the division, so that all weights shrink alike.
-    L2 regularisation, `chain(add_decayed_weights(l2), adam(rate))`, is divided by the
-    root of the second moment and shrinks least what has the largest gradients.
+    The decay is decoupled: it is added after Adam has divided by the size of the
+    gradients, so a step shrinks all weights by the same factor. L2 regularisation,
+    `chain(add_decayed_weights(l2), adam(rate))`, adds it to the gradient before that
+    division, so weights with large gradients shrink less than others.
 
     State: two arrays per parameter and one int32.
 

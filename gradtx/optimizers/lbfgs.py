@@ -108,15 +108,6 @@ def _there(updates: Any, tree: Any) -> Any:
     return treedef.unflatten(None if absent(u) else x for u, x in pairs)
 
 
-def _like(updates: Any, tree: Any) -> Any:
-    """A tree in the dtypes of the updates."""
-    leaves, treedef = leaves_of(updates)
-    pairs = zip(leaves, leaves_of(tree)[0], strict=True)
-    return treedef.unflatten(
-        u if absent(u) else x.astype(jnp.result_type(u)) for u, x in pairs
-    )
-
-
 @transformation
 def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True):
     """Multiply the gradient by an inverse Hessian made from the last steps.
@@ -232,8 +223,7 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True):
         check_inexact(leaves_of(updates)[0], updates)
         check_shapes(updates, state.updates)
         size = norms.norm(updates, axis_name=None)
-        found, state = advance(_there(updates, updates), state, params, size)
-        return _like(updates, found), state
+        return advance(_there(updates, updates), state, params, size)
 
     return init, update
 

@@ -191,7 +191,7 @@ def scale_by_newton_cg(
         # Zero or NaN in, zero or NaN out: then no step is taken above.
         u = arithmetic.where(none | ~jnp.isfinite(size), short, s.z)
         for i, x in zip(moving, u, strict=True):
-            leaves[i] = x.astype(dtype_of(leaves[i]))
+            leaves[i] = x
         residual = jnp.sqrt(s.rr) / jnp.where(size > 0, size, 1)
         return treedef.unflatten(leaves), ScaleByNewtonCGState(
             num_hvps=s.steps,
@@ -216,12 +216,14 @@ def newton(
 
         update(grads, state, params, value=, grad=, value_fn=, **extra)
 
-    Full batch, deterministic functions, twice differentiable. A step costs as many
-    products with the Hessian as its conjugate gradients take (`num_hvps` in the state;
-    each about one gradient) and mostly one evaluation of value and gradient. A line
-    search, not a trust region, keeps it from going up: the direction always leads down,
-    the search is one that is there already, and it asks for no second memory of how
-    good the model was.
+    For functions of the full batch, deterministic and twice differentiable. A step
+    takes some products with the Hessian (`num_hvps` in the state says how many), each
+    of which costs about one gradient, and mostly one evaluation of value and gradient.
+
+    A line search keeps the value from rising. Textbooks also have trust regions for
+    that, which keep steps as short as the quadratic model was right before. The
+    conjugate gradients here always lead down, so that a search along them is enough,
+    and nothing about earlier steps has to be kept.
 
     State: one array per parameter (the line search's gradient) and eight numbers.
 

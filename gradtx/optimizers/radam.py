@@ -102,7 +102,11 @@ def radam(
     mu_dtype: Any = None,
     nu_dtype: Any = None,
 ):
-    """RAdam: `scale_by_radam`, then the learning rate; a warm-up of its own.
+    """RAdam: `scale_by_radam`, then the learning rate.
+
+    It has a warm-up of its own, whose length follows from b2. In the first steps there
+    are too few gradients to know their size from, and the update is their average
+    itself. Then it is divided as in Adam, times a factor that rises to 1.
 
     State: two arrays per parameter and one int32.
 

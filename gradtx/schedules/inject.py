@@ -14,14 +14,10 @@ from jax.core import Tracer
 
 from gradtx.core.call import Call, Remembered, show
 from gradtx.core.numerics import safe_increment
+from gradtx.core.pair import GradientTransformation, GradientTransformationExtraArgs
 from gradtx.core.plan import check_state
-from gradtx.core.transformation import (
-    hands_on,
-    remember,
-    with_extra_args_support,
-)
+from gradtx.core.transformation import hands_on, inner_of, remember
 from gradtx.core.trees import absent, compute_dtype, failure, wider
-from gradtx.core.types import GradientTransformation, GradientTransformationExtraArgs
 from gradtx.schedules.arguments import as_hyperparam, collector, gather, sort, spread
 from gradtx.tree.access import fit
 
@@ -86,11 +82,12 @@ def inject_hyperparams(
     them may be given as a schedule. Its value for the step at hand is computed from
     `count` and stored there too, over what may have been set by hand.
 
-    Numbers and scalar arrays become hyperparameters, defaults included. Functions
-    are schedules, unless they are defaults, classes, factories of transformations, or
-    named in static_args. Bools, strings, `None`, dtypes, trees and transformations
-    stay what they are, and so does an int where the annotation has int, not float (a
-    size, a seed). Where it or the default has float, an int becomes one.
+    What becomes of an argument depends on what it is. Numbers and scalar arrays become
+    hyperparameters, also where they are defaults. Functions are taken for schedules,
+    unless they are defaults, classes, factories of transformations, or named in
+    static_args. Bools, strings, `None`, dtypes, trees and transformations stay what
+    they are. An int stays one where the annotation says int (a size, a seed), and
+    becomes a float where the annotation or the default is a float.
 
     State: one int32, and a scalar for each hyperparameter.
 
@@ -169,7 +166,7 @@ class Injected(Remembered):
 
         def make(hyperparams: dict[str, Any]) -> GradientTransformationExtraArgs:
             by_place, by_name = gather(signature, arguments | hyperparams)
-            return with_extra_args_support(self.inner_factory(*by_place, **by_name))
+            return inner_of(repr(self), self.inner_factory(*by_place, **by_name))
 
         def array(name: str, value: Any, dtype: Any) -> jax.Array:
             return as_hyperparam(value, dtype, parameters.get(name))
@@ -229,10 +226,11 @@ class Injected(Remembered):
         def first(given: Any) -> Any:
             return next((value for fn, value in values if fn is given), given)
 
-        made = with_extra_args_support(
+        made = inner_of(
+            repr(self),
             self.inner_factory(
                 *map(first, args), **{name: first(x) for name, x in kwargs.items()}
-            )
+            ),
         )
         tx = remember((init, update, step), Call(self, args, kwargs))
         tx.made_of = made if made.call is not None else None

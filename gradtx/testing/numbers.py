@@ -65,17 +65,20 @@ def takes_complex(make: Make) -> None:
 
 
 def takes_gradients_of_another_dtype(make: Make) -> None:
-    """bfloat16 gradients of float32 parameters: neither dtype drifts."""
+    """Updates are as wide as the wider of gradient and parameter; no dtype drifts."""
     trial = make_trial(make)
-    _, state, params = trial.shapes_of()
-    grads = jax.eval_shape(lambda: gradients(0, jnp.bfloat16))
-    updates, new_params, new_state = jax.eval_shape(
-        lambda *a: one_step(trial.tx, *a), grads, state, params
-    )
-    expected = jax.eval_shape(lambda: prepare(trial.tx, gradients(0, jnp.bfloat16)))
-    expect_types(updates, expected, "updates", "the gradient")
-    expect_types(new_params, params, "new params", "params")
-    expect_types(new_state, state, "the state", "init's")
+    wide, narrow = jnp.float32, jnp.bfloat16
+    for own, other in ((wide, narrow), (narrow, wide)):
+        _, state, params = trial.shapes_of(own)
+        grads = jax.eval_shape(lambda dtype=other: gradients(0, dtype))
+        updates, new_params, new_state = jax.eval_shape(
+            lambda *a: one_step(trial.tx, *a), grads, state, params
+        )
+        _, _, expected = trial.shapes_of(wide)
+        what = f"updates of {jnp.dtype(other)} gradients"
+        expect_types(updates, expected, what, f"{jnp.dtype(own)} params: the wider")
+        expect_types(new_params, params, "new params", "params")
+        expect_types(new_state, state, "the state", "init's")
 
 
 def lives_through_a_nan(make: Make) -> None:

@@ -12,6 +12,7 @@ from gradtx.testing import (
     refusals,
     shardings,
     splitting,
+    widths,
 )
 from gradtx.testing.trial import Make
 
@@ -35,13 +36,22 @@ def _reporting(check: Check) -> Check:
     return reported
 
 
-_MODULES = contract, numbers, refusals, identity, at_hand, splitting, shardings
+MODULES = (
+    contract,
+    numbers,
+    widths,
+    refusals,
+    identity,
+    at_hand,
+    splitting,
+    shardings,
+)
 
 # Every public function of these modules is a check, in the order of writing.
 CHECKS: Mapping[str, Check] = MappingProxyType(
     {
         name: _reporting(value)
-        for module in _MODULES
+        for module in MODULES
         for name, value in vars(module).items()
         if getattr(value, "__module__", None) == module.__name__ and name[0] != "_"
     }

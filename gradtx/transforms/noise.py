@@ -11,6 +11,7 @@ from gradtx.core.numerics import as_float, safe_increment
 from gradtx.core.plan import Inputs, check_state, planned
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar
+from gradtx.core.widths import widened
 from gradtx.tree.random import random_like
 
 
@@ -71,7 +72,7 @@ def add_noise(
         following, used = jax.random.split(state.rng_key)
         count = safe_increment(state.count)
         scale = jnp.sqrt(eta / as_float(count) ** gamma)
-        noise = random_like(used, updates, axis_name=axis_name)
+        noise = random_like(used, widened(updates), axis_name=axis_name)
         return Inputs([noise], (scale,)), lambda _: AddNoiseState(count, following)
 
     return planned(init, lambda g, n, scale: (g + scale * n, n), prepare)

@@ -10,6 +10,7 @@ from gradtx.core.leafwise import leafwise, stateless_init
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import absent, is_none
 from gradtx.core.types import EmptyState
+from gradtx.core.widths import widened
 
 
 @transformation
@@ -50,7 +51,8 @@ def stateless(f: Callable[[Any, Any], Any]):
     """Make a transformation of a function of updates and parameters.
 
     Args:
-      f: `f(updates, params) -> updates`, on whole trees; `params` may be `None`.
+      f: `f(updates, params) -> updates`, on whole trees, in at least float32; `params`
+        may be `None`.
 
     Example:
       >>> import jax, gradtx
@@ -60,7 +62,7 @@ def stateless(f: Callable[[Any, Any], Any]):
     """
 
     def update(updates, state, params=None):
-        return f(updates, params), state
+        return f(widened(updates), widened(params)), state
 
     return stateless_init, update
 
@@ -70,7 +72,8 @@ def stateless_with_tree_map(f: Callable[[Any, Any], Any]):
     """Make a transformation of a function of one update and one parameter.
 
     Args:
-      f: `f(g, p) -> update` for arrays; `p` is `None` if `update` gets no parameters.
+      f: `f(g, p) -> update` for arrays, in at least float32; `p` is `None` if `update`
+        gets no parameters.
 
     Example:
       >>> import gradtx
@@ -84,6 +87,6 @@ def stateless_with_tree_map(f: Callable[[Any, Any], Any]):
             return g if absent(g) else f(g, p)
 
         trees = (updates,) if params is None else (updates, params)
-        return jax.tree.map(one, *trees, is_leaf=is_none), state
+        return jax.tree.map(one, *widened(trees), is_leaf=is_none), state
 
     return stateless_init, update

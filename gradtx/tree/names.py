@@ -6,8 +6,8 @@ import jax
 
 from gradtx.core.call import Call, Remembered, show
 from gradtx.core.compose import chain, check_states, named_chain, partition
+from gradtx.core.pair import GradientTransformation
 from gradtx.core.transformation import inner_of, unguarded
-from gradtx.core.types import GradientTransformation
 
 # Steps that many optimizers share. They keep their names within an alias, so that its
 # own entries are called the same whether or not these have a state.

@@ -10,14 +10,29 @@ import jax.numpy as jnp
 from gradtx.core import check
 from gradtx.core.call import Call
 from gradtx.core.numerics import as_float, safe_increment
+from gradtx.core.pair import GradientTransformationExtraArgs
 from gradtx.core.plan import check_state, lift
 from gradtx.core.transformation import inner_of, remember
-from gradtx.core.trees import compute_dtype, map_present
-from gradtx.core.types import GradientTransformationExtraArgs, Updates
-from gradtx.wrappers.inner import in_dtypes_of, one_of, zeros_for
+from gradtx.core.trees import (
+    absent,
+    check_arrays,
+    compute_dtype,
+    dtype_of,
+    is_inexact,
+    leaves_like,
+    leaves_of,
+    map_present,
+    or_else,
+)
+from gradtx.core.types import Updates
+from gradtx.wrappers.inner import as_wide_as, one_of, zeros_for
 from gradtx.wrappers.skip_rules import ShouldSkipUpdateFunction
 
 P = ParamSpec("P")
+
+# The sum of no gradients: minus zero, which changes nothing that is added to it. A sum
+# of gradients that are zero is plus zero.
+NOTHING = -0.0
 
 
 class MultiStepsState(NamedTuple):
@@ -91,11 +106,16 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
     the accumulator. Without such a function a NaN reaches `opt` in its own step, and
     the accumulator is clean again in the next; in Optax it stays for good.
 
-    State: one array per parameter, two int32, and the inner state.
+    A leaf whose gradient is `None` in a micro-batch counts as zero there: another may
+    have had one, so that `update` gives it zeros between, not `None`. One that is
+    missing in all k of them is missing for `opt`, too, and stays as it is.
+
+    State: one array per parameter (`None` for one of integers), two int32, and the
+    inner state.
 
     Args:
-      opt: the transformation that takes the steps; it sees gradients in the dtypes in
-        which they came in, and its schedules count steps, not micro-batches.
+      opt: the transformation that takes the steps; it sees the mean as it was gathered,
+        in the accumulator's dtype, and its schedules count steps, not micro-batches.
       every_k_schedule: k, a whole number from 1, or a function from the number of
         steps taken before to one (below 1 counts as 1).
       use_grad_mean: whether `opt` sees the mean, or else the sum.
@@ -139,12 +159,13 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
 
     def gather(g, acc, first, share, skip=False):
         # Begun anew by where: a product with 0 would keep a NaN for good.
-        return g, jnp.where(skip, acc, share * (jnp.where(first, 0, acc) + g))
+        return g, jnp.where(skip, acc, share * (jnp.where(first, NOTHING, acc) + g))
 
     add = lift(gather)
 
     def init(params):
-        zero = map_present(lambda p: jnp.zeros_like(p, _dtype_for(p)), params)
+        check_arrays(params)
+        nothing = map_present(_nothing_for, params)
         skip_state = ()
         if should_skip_update_fn is not None:
             count = jnp.zeros([], jnp.int32)
@@ -156,31 +177,55 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
             mini_step=jnp.zeros([], jnp.int32),
             gradient_step=jnp.zeros([], jnp.int32),
             inner_opt_state=tx.init(params),
-            acc_grads=zero,
+            acc_grads=nothing,
             skip_state=skip_state,
         )
 
-    def _dtype_for(p):
-        own = jnp.result_type(p)
+    def _nothing_for(p):
+        own = dtype_of(p)
+        if not is_inexact(own):
+            return None
         dtype = compute_dtype(own) if accumulator_dtype is None else accumulator_dtype
         if jnp.issubdtype(own, jnp.complexfloating):
-            return jnp.promote_types(dtype, jnp.complex64)
-        return dtype
+            dtype = jnp.promote_types(dtype, jnp.complex64)
+        return jnp.full_like(p, NOTHING, dtype)
 
-    # Both branches of lax.cond, defined here, once: see one_of.
-    def move(updates, mean, state, params, **extra):
-        mean = in_dtypes_of(updates, mean)
+    # Branches of lax.cond, defined here, once: see one_of. `given` is the mean without
+    # the leaves that are missing in the last micro-batch.
+    def move(mean, given, state, params, **extra):
+        return branch(update_all, update_given, mean, given, state, params, extra)
+
+    def update_all(mean, given, state, params, **extra):
         new, state = tx.update(mean, state, params, **extra)
-        return in_dtypes_of(updates, new), state
+        return as_wide_as(mean, params, new), state
 
-    def wait(updates, mean, state, params):
-        return zeros_for(updates), state
+    def update_given(mean, given, state, params, **extra):
+        new, state = tx.update(given, state, params, **extra)
+        new = as_wide_as(given, params, new)
+        return or_else(new, zeros_for(mean, params)), state
 
-    def step_move(updates, mean, state, params, **extra):
-        return tx.step(in_dtypes_of(updates, mean), state, params, **extra)
+    def wait(mean, given, state, params):
+        return zeros_for(mean, params), state
 
-    def step_wait(updates, mean, state, params):
+    def step_move(mean, given, state, params, **extra):
+        return branch(step_all, step_given, mean, given, state, params, extra)
+
+    def step_all(mean, given, state, params, **extra):
+        return tx.step(mean, state, params, **extra)
+
+    def step_given(mean, given, state, params, **extra):
+        return tx.step(given, state, params, **extra)
+
+    def step_wait(mean, given, state, params):
         return params, state
+
+    def branch(all_of_them, those_given, mean, given, state, params, extra):
+        operands = mean, given, state, params
+        late = _missing(given, mean)
+        if not late:
+            return all_of_them(*operands, **extra)
+        those_given = functools.partial(those_given, **extra)
+        return one_of(_gathered(late), all_of_them, those_given, *operands, **extra)
 
     def either(move, wait, updates, state, params, extra):
         check_state(state, MultiStepsState)
@@ -197,12 +242,13 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
         # Divided while it is stored, not while it is read: a clip would store it again.
         share = jnp.where(last, 1 / as_float(seen), 1.0) if use_grad_mean else 1.0
         _, [acc] = add(
-            updates,
+            _filled(updates, state.acc_grads),
             (state.acc_grads,),
             scalars=(state.mini_step == 0, share, *skips),
         )
+        given = _given(updates, acc)
         result, inner_state = one_of(
-            last, move, wait, updates, acc, state.inner_opt_state, params, **extra
+            last, move, wait, acc, given, state.inner_opt_state, params, **extra
         )
         return result, MultiStepsState(
             mini_step=jnp.where(last, 0, seen),
@@ -221,6 +267,38 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
         return either(step_move, step_wait, updates, state, params, extra)
 
     return init, update, step
+
+
+def _filled(updates: Any, acc: Any) -> Any:
+    """The gradients, with zeros where there is none but has been, or may be, one."""
+    leaves, treedef = leaves_of(updates)
+    gathered = leaves_like(treedef, acc, "the state", updates)
+    return treedef.unflatten(
+        jnp.full_like(a, NOTHING) if absent(g) and a is not None else g
+        for g, a in zip(leaves, gathered, strict=True)
+    )
+
+
+def _given(updates: Any, acc: Any) -> Any:
+    """What was gathered, without the leaves that are missing in this micro-batch."""
+    leaves, treedef = leaves_of(updates)
+    pairs = zip(leaves, leaves_of(acc)[0], strict=True)
+    return treedef.unflatten(None if absent(g) else a for g, a in pairs)
+
+
+def _missing(given: Any, mean: Any) -> list[jax.Array]:
+    """What was gathered for leaves that are missing in the last micro-batch."""
+    pairs = zip(leaves_of(given)[0], leaves_of(mean)[0], strict=True)
+    return [a for g, a in pairs if g is None and a is not None]
+
+
+def _gathered(late: list[jax.Array]) -> jax.Array:
+    """Whether any micro-batch has had a gradient for these leaves."""
+    found = jnp.zeros([], bool)
+    for a in late:
+        sign = jnp.signbit(a.real)  # a real factor may turn the sign of a complex zero
+        found |= jnp.any((a != 0) if jnp.iscomplexobj(a) else (a != 0) | ~sign)
+    return found
 
 
 def _in_dtypes(new: Any, old: Any) -> Any:

@@ -78,7 +78,6 @@ def flatten(inner: Any):
             for i, part in zip(places, parts, strict=True):
                 g = leaves[i]
                 if not absent(g):
-                    part = part.astype(jnp.result_type(g))
                     leaves[i] = jnp.reshape(part, jnp.shape(g))
         return treedef.unflatten(leaves), state
 

@@ -16,7 +16,6 @@ from gradtx.core.trees import (
     is_abstract,
     is_none,
     map_present,
-    wider,
 )
 from gradtx.core.types import Params, Scalar, State
 from gradtx.wrappers.inner import one_of
@@ -117,7 +116,7 @@ def lookahead(
 
     fast_way = lift(fast_rule, with_params=True)
     slow_way = lift(slow_rule, with_params=True)
-    meet = lift(lambda s, p: (_towards(p, s), p))
+    meet = lift(lambda s, p: (s, _towards(p, s)))  # rounded like a slot
 
     def _towards(fast, slow):
         return slow + jnp.asarray(slow_step_size, slow.real.dtype) * (fast - slow)
@@ -137,8 +136,6 @@ def lookahead(
         _check_params(params)
         updates, fast_state = tx.update(updates, state.fast_state, params.fast, **extra)
         sync, steps = count(state)
-        # Not below the parameters' dtype: both sets must arrive at the same place.
-        updates = jax.tree.map(_widened, updates, params.fast, is_leaf=is_none)
         fast, _ = fast_way(updates, (params.slow,), params.fast, (sync,))
         slow, _ = slow_way(updates, (params.slow,), params.fast, (sync,))
         if reset_state:
@@ -154,9 +151,8 @@ def lookahead(
 
     def sync_params(updates, state, params):
         here = jax.tree.map(_where_present, updates, params.slow, is_leaf=is_none)
-        met, _ = meet(here, (params.fast,))
-        fast = jax.tree.map(_or_else, met, params.fast, is_leaf=is_none)
-        slow = jax.tree.map(_or_else, met, params.slow, is_leaf=is_none)
+        _, [fast] = meet(here, (params.fast,))
+        slow = jax.tree.map(_if_there, here, fast, params.slow, is_leaf=is_none)
         return LookaheadParams(fast, slow), tx.init(fast) if reset_state else state
 
     def keep_params(updates, state, params):
@@ -186,13 +182,9 @@ def _check_params(params: Any) -> None:
         )
 
 
-def _widened(u: Any, p: Any) -> Any:
-    return u if absent(u) else jnp.asarray(u, wider(u.dtype, p.dtype))
-
-
 def _where_present(u: Any, p: Any) -> Any:
     return None if absent(u) else p
 
 
-def _or_else(x: Any, y: Any) -> Any:
-    return y if x is None else x
+def _if_there(here: Any, x: Any, y: Any) -> Any:
+    return y if here is None else x

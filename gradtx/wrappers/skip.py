@@ -10,7 +10,7 @@ from gradtx.core.axes import AxisNames, check_axis_name
 from gradtx.core.numerics import safe_increment
 from gradtx.core.plan import check_state
 from gradtx.core.transformation import inner_of, transformation
-from gradtx.wrappers.inner import in_dtypes_of, one_of, zeros_for
+from gradtx.wrappers.inner import as_wide_as, one_of, zeros_for
 from gradtx.wrappers.skip_rules import all_finite
 
 
@@ -85,10 +85,10 @@ def apply_if_finite(
 
     def taken(updates, state, params, **extra):
         new, state = tx.update(updates, state, params, **extra)
-        return in_dtypes_of(updates, new), state
+        return as_wide_as(updates, params, new), state
 
     def left_out(updates, state, params):
-        return zeros_for(updates), state
+        return zeros_for(updates, params), state
 
     def update(updates, state, params=None, **extra):
         take, new = judge(updates, state)

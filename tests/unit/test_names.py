@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import gradtx
-from gradtx.core.types import GradientTransformation
+from gradtx.core.pair import GradientTransformation
 from gradtx.tree.named import from_named, to_named
 
 from .test_named import FACTORIES, assert_same, build, names, numbered
