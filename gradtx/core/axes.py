@@ -16,7 +16,14 @@ from jax import lax
 from jax.sharding import PartitionSpec
 
 from gradtx.core.masking import spread_list
-from gradtx.core.trees import absent, as_array, failure, leaves_of, paths_of
+from gradtx.core.trees import (
+    absent,
+    as_array,
+    failure,
+    is_function,
+    leaves_of,
+    paths_of,
+)
 
 Names = tuple[str, ...]
 AxisName = str | Sequence[str] | None
@@ -105,7 +112,7 @@ def names_of(axis_name: Any) -> Names:
 
 def check_axis_name(axis_name: Any) -> None:
     """Raise unless it is a name, several, or a function to a tree of them."""
-    if not callable(axis_name):
+    if not is_function(axis_name):
         names_of(axis_name)
 
 
@@ -176,7 +183,7 @@ def axes_of_each(tree: Any, axis_name: AxisNames) -> list[Names]:
     if not axis_name and not splits() and not any(map(_varies, leaves)):
         return [()] * len(leaves)  # as on one device
     each: list[Any] = [axis_name] * len(leaves)
-    if callable(axis_name):
+    if is_function(axis_name):
         each = spread_list("axis_name", axis_name(tree), tree, _is_axis_name)
     return [
         () if absent(x) else axes_of(x, name, path)

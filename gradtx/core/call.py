@@ -1,5 +1,6 @@
 """Calls remembered: what was built prints, compares and pickles as its call."""
 
+import copyreg
 import functools
 import inspect
 import pickle
@@ -61,6 +62,8 @@ def show(value: Any) -> str:
     if type(value) is tuple:
         inside = ", ".join(map(show, value))
         return f"({inside},)" if len(value) == 1 else f"({inside})"
+    if isinstance(value, functools.partial):
+        return f"partial({_arguments((value.func, *value.args), value.keywords)})"
     if isinstance(value, np.ndarray | jax.Array):
         return f"Array{list(value.shape)}" if value.ndim else f"Array({value.dtype})"
     return getattr(value, "__name__", None) or repr(value)
@@ -163,9 +166,12 @@ class Call:
         return self._plain
 
     def __repr__(self) -> str:
-        parts = [show(a) for a in self.args]
-        parts += [f"{k}={show(v)}" for k, v in self.kwargs.items()]
-        return f"{self.name}({', '.join(parts)})"
+        return f"{self.name}({_arguments(self.args, self.kwargs)})"
+
+
+def _arguments(args: tuple, kwargs: dict) -> str:
+    parts = [show(a) for a in args]
+    return ", ".join([*parts, *(f"{k}={show(v)}" for k, v in kwargs.items())])
 
 
 def _find(fn: Any) -> Any:
@@ -179,6 +185,8 @@ def _unpicklable(value: Any) -> Any:
     """The first function inside the argument that pickle cannot find by name."""
     if inspect.isfunction(value):
         return None if _find(value) is value else value
+    if isinstance(value, functools.partial):
+        value = value.func, value.args, value.keywords
     if isinstance(value, dict):
         value = tuple(value.values())
     if type(value) in (tuple, list):
@@ -186,7 +194,26 @@ def _unpicklable(value: Any) -> Any:
     return None
 
 
-def _again(factory: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
+class _Refusal(type):
+    """Its classes stand for an error that `pickle` raises when it comes to them.
+
+    What pickles functions by value (cloudpickle) does so with classes too, and never
+    asks `copyreg`: so each pickler decides for itself whether it takes a lambda.
+    """
+
+    text: str
+
+
+def _refuse(refusal: _Refusal) -> Any:
+    raise pickle.PicklingError(refusal.text)
+
+
+copyreg.pickle(_Refusal, _refuse)  # type: ignore[arg-type]  it never returns
+
+
+def _again(
+    refusal: _Refusal | None, factory: Callable[..., Any], args: tuple, kwargs: dict
+) -> Any:
     return factory(*args, **kwargs)
 
 
@@ -224,13 +251,17 @@ class Remembered:
         call = self.call
         if call is None:
             return super().__reduce__()
+        refusal = None
         for name, value in (("", call.factory), *call.bound.arguments.items()):
             local = _unpicklable(value)
             if local is not None:
                 what = f"argument {name!r} holds" if name else "its factory is"
-                raise pickle.PicklingError(
+                text = (
                     f"{call} does not pickle: {what} {local.__qualname__!r}, which "
                     f"cannot be imported. Define it with def at the top of a module, "
-                    f"or use one of gradtx.schedules."
+                    f"use one of gradtx.schedules, or pickle it with cloudpickle."
                 )
-        return _again, (call.factory, call.args, call.kwargs)
+                refusal = _Refusal("Refused", (), {"text": text})
+                break
+        # The refusal first, so that pickle comes to it before the function.
+        return _again, (refusal, call.factory, call.args, call.kwargs)

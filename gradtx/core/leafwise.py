@@ -10,7 +10,7 @@ from gradtx.core.axes import need_whole
 from gradtx.core.call import show
 from gradtx.core.numerics import safe_increment
 from gradtx.core.plan import Inputs, check_shapes, check_state, planned
-from gradtx.core.trees import absent, check_arrays, compute_dtype, failure, leaves_of
+from gradtx.core.trees import absent, compute_dtype, failure, leaves_of
 from gradtx.core.types import EmptyState
 
 
@@ -109,7 +109,6 @@ def leafwise(
     shaped = next((name for name, slot in slots.items() if slot.like_param), None)
 
     def init(params: Any) -> Any:
-        check_arrays(params)
         leaves, treedef = leaves_of(params)
 
         def fill(slot: Slot) -> Any:

@@ -7,10 +7,17 @@ from typing import Any
 import jax
 import numpy as np
 
-from gradtx.core.trees import failure, is_none, leaves_of, paths_of
+from gradtx.core.trees import (
+    failure,
+    first_misfit,
+    is_function,
+    is_none,
+    leaves_of,
+    paths_of,
+)
 from gradtx.core.types import MaskedNode
 
-Mask = Any  # a tree of bools, or of prefixes of the parameters' tree
+Mask = Any  # a tree of bools like the parameters, or a prefix of it
 MaskOrFn = Mask | Callable[[Any], Mask]
 
 
@@ -24,7 +31,11 @@ def spread(name: str, prefix: Any, tree: Any) -> Any:
 
 
 def spread_list(
-    name: str, prefix: Any, tree: Any, is_leaf: Callable[[Any], bool] = is_none
+    name: str,
+    prefix: Any,
+    tree: Any,
+    is_leaf: Callable[[Any], bool] = is_none,
+    hint: str = "",
 ) -> list[Any]:
     """The same as a list; `is_leaf` knows values that are trees themselves."""
     leaves: list[Any] = []
@@ -35,17 +46,17 @@ def spread_list(
     try:
         jax.tree.map(cover, prefix, tree, is_leaf=is_leaf)
     except (ValueError, TypeError, KeyError):
+        path, given, found = first_misfit(prefix, tree, is_leaf, prefix=True) or (
+            "",
+            f"{prefix!r:.60}",
+            f"{tree!r:.60}",
+        )
         raise failure(
-            f"{name} does not fit the tree it is for: it has "
-            f"{_paths(prefix)}; the tree has {_paths(tree)}. Each of its values must "
-            f"stand at a leaf of the tree or at a node above."
+            f"{name} does not fit the tree it is for: {name}{path} is {given}, where "
+            f"the tree has {found}. Each of its values must stand at a leaf of the "
+            f"tree or at a node above.{hint}"
         ) from None
     return leaves
-
-
-def _paths(tree: Any) -> str:
-    names = [path or "(one leaf)" for path, _ in paths_of(tree)]
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") or "no leaves"
 
 
 def resolve_mask(mask: MaskOrFn, tree: Any, name: str = "mask") -> Any:
@@ -57,7 +68,7 @@ def resolve_mask(mask: MaskOrFn, tree: Any, name: str = "mask") -> Any:
       ValueError: if it does not fit the tree.
       TypeError: if it holds anything but bools (an array could differ inside `jit`).
     """
-    given = mask(tree) if callable(mask) else mask
+    given = mask(tree) if is_function(mask) else mask
     full = spread(name, given, tree)
     for (path, keep), leaf in zip(paths_of(full), leaves_of(tree)[0], strict=True):
         if leaf is not None and not isinstance(keep, bool | np.bool_):

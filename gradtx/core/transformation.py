@@ -166,11 +166,23 @@ def unguarded(fn: Callable[..., Any]) -> Callable[..., Any]:
     return getattr(fn, "unguarded", fn)
 
 
+def hands_on(init: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark an `init` that leaves it to others to look at the parameters' leaves.
+
+    A mask may take a leaf away from them that is no array.
+    """
+    init.__dict__["hands_on"] = True
+    return init
+
+
 def _guard_init(call: Call, init: Callable[..., Any]) -> Callable[..., Any]:
     name = call.name
+    looks = not getattr(init, "hands_on", False)
 
     def guarded(params: Any) -> Any:
         with trees.at_work(name):
+            if looks:
+                trees.check_arrays(params)
             return init(params)
 
     guarded.__dict__["unguarded"] = init

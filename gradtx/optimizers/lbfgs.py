@@ -16,8 +16,8 @@ from gradtx.core.plan import check_shapes, check_state, need_params
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import (
     absent,
-    check_arrays,
     check_inexact,
+    is_abstract,
     leaves_like,
     leaves_of,
     map_present,
@@ -180,17 +180,21 @@ def scale_by_lbfgs(
     check.count("memory_size", memory_size, 1)
 
     def init(params):
-        check_arrays(params)
+        def zeros(p):  # lies on devices as the parameter does
+            return jnp.zeros_like(p, slot_dtype(p))
 
-        def zeros(p, *lead):
-            return jnp.zeros((*lead, *jnp.shape(p)), slot_dtype(p))
+        def memory(p):
+            return jnp.broadcast_to(zeros(p), (memory_size, *jnp.shape(p)))
+
+        def start(p):
+            return zeros(p) if is_abstract(p) else jnp.array(p, slot_dtype(p))
 
         return ScaleByLBFGSState(
             count=jnp.zeros([], jnp.int32),
-            params=map_present(lambda p: jnp.array(p, slot_dtype(p)), params),
+            params=map_present(start, params),
             updates=map_present(zeros, params),
-            diff_params_memory=map_present(lambda p: zeros(p, memory_size), params),
-            diff_updates_memory=map_present(lambda p: zeros(p, memory_size), params),
+            diff_params_memory=map_present(memory, params),
+            diff_updates_memory=map_present(memory, params),
             weights_memory=jnp.zeros([memory_size], scalar_dtype(params)),
         )
 

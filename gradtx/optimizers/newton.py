@@ -15,7 +15,6 @@ from gradtx.core.plan import check_state, need_params
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import (
     absent,
-    check_arrays,
     check_inexact,
     dtype_of,
     failure,
@@ -154,7 +153,6 @@ def scale_by_newton_cg(
         check.nonnegative("tol", tol)
 
     def init(params):
-        check_arrays(params)
         return ScaleByNewtonCGState(
             num_hvps=jnp.zeros([], jnp.int32),
             residual=jnp.zeros([], scalar_dtype(params)),

@@ -16,8 +16,8 @@ from gradtx.core.call import Call, Remembered, show
 from gradtx.core.numerics import safe_increment
 from gradtx.core.pair import GradientTransformation, GradientTransformationExtraArgs
 from gradtx.core.plan import check_state
-from gradtx.core.transformation import inner_of, made_by, remember
-from gradtx.core.trees import absent, compute_dtype, failure
+from gradtx.core.transformation import hands_on, inner_of, made_by, remember
+from gradtx.core.trees import absent, compute_dtype, failure, wider
 from gradtx.schedules.arguments import as_hyperparam, collector, gather, sort, spread
 from gradtx.tree.access import fit
 
@@ -176,6 +176,7 @@ class Injected(Remembered):
         def array(name: str, value: Any, dtype: Any) -> jax.Array:
             return as_hyperparam(value, dtype, parameters.get(name))
 
+        @hands_on
         def init(params):
             _tell_flax()
             dtype = self.hyperparam_dtype
@@ -245,7 +246,7 @@ def _widest(params: Any) -> Any:
     for leaf in jax.tree.leaves(params):
         kind = getattr(leaf, "dtype", dtype)
         if jnp.issubdtype(kind, jnp.inexact):
-            dtype = jnp.promote_types(dtype, jnp.finfo(kind).dtype)
+            dtype = wider(dtype, jnp.finfo(kind).dtype)
     return dtype
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from gradtx import tree
@@ -25,12 +26,12 @@ def falling(count: Any) -> jax.Array:
 
 def is_matrix(tree: Any) -> Any:
     """A mask: the leaves of two axes."""
-    return jax.tree.map(lambda x: jnp.ndim(x) == 2, tree)
+    return jax.tree.map(lambda x: np.ndim(x) == 2, tree)
 
 
 def rank(tree: Any) -> Any:
     """Labels: "matrix" or "other"."""
-    return jax.tree.map(lambda x: "matrix" if jnp.ndim(x) == 2 else "other", tree)
+    return jax.tree.map(lambda x: "matrix" if np.ndim(x) == 2 else "other", tree)
 
 
 def halve_tree(updates: Any, params: Any) -> Any:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gradtx.testing import (
+    at_hand,
     contract,
     flags,
     identity,
@@ -47,6 +48,7 @@ MODULES = (
     widths,
     refusals,
     identity,
+    at_hand,
     splitting,
     shardings,
     flags,

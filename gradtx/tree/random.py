@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradtx.core.axes import AxisNames, axes_of_each
-from gradtx.core.trees import absent, leaves_of
+from gradtx.core.trees import absent, leaves_of, wider
 
 
 def _keys(rng_key: chex.PRNGKey, leaves: list[Any]) -> list[Any]:
@@ -67,6 +67,11 @@ def random_like(
 
     def sample(key: Any, x: Any) -> Any:
         kind = jnp.result_type(x) if dtype is None else dtype
+        if wider(kind) != kind:  # float8, which is drawn in float32
+            return draw(key, x, wider(kind)).astype(kind)
+        return draw(key, x, kind)
+
+    def draw(key: Any, x: Any, kind: Any) -> Any:
         sharding = jax.typeof(x).sharding if placed else None
         if sharding is not None and sharding.mesh.are_all_axes_explicit:
             return sampler(key, jnp.shape(x), kind, out_sharding=sharding)

@@ -10,7 +10,7 @@ from gradtx.core.apply import apply_updates
 from gradtx.core.compose import MaskedState
 from gradtx.core.masking import MaskOrFn, for_part, hide, resolve_mask, reveal
 from gradtx.core.plan import check_state
-from gradtx.core.transformation import inner_of, transformation
+from gradtx.core.transformation import hands_on, inner_of, transformation
 from gradtx.core.trees import leaves_of, map_present
 
 
@@ -58,6 +58,7 @@ def masked(
     check.choice("otherwise", otherwise, ("keep", "zero"))
     tx = inner_of("masked: inner", inner)
 
+    @hands_on
     def init(params):
         return MaskedState(tx.init(hide(params, resolve_mask(mask, params))))
 

@@ -25,6 +25,8 @@ REAL = ("the Hessian of a function of complex numbers is another", "is complex")
 
 INFINITE = ("a value of infinity says that there is none yet", r"invalid value \(inf\)")
 QUOTIENT = ("a factor that is not taken is max_norm / 0", r"invalid value \(inf\)")
+PASSES_ON = ("without members nothing looks", "got none")
+MASKS = ("a leaf that a mask takes out is not looked at", "got none")
 
 INSIDE = ("the axis is named by a member", "updates of the parts")
 
@@ -37,10 +39,14 @@ EXCEPTIONS = {
     ),
     ("chain_of_chains", "agrees_when_leaves_are_split"): INSIDE,
     ("chain_of_chains", "steps_under_infinity_checks"): QUOTIENT,
+    ("chain_of_none", "refuses_functions_among_params"): PASSES_ON,
     ("chain_of_none", "refuses_integer_gradients"): PASSES,
     ("clip", "takes_complex"): ORDER,
     ("clip_by_global_norm", "steps_under_infinity_checks"): QUOTIENT,
+    ("freeze", "refuses_functions_among_params"): MASKS,
     ("identity", "refuses_integer_gradients"): PASSES,
+    ("masked", "refuses_functions_among_params"): MASKS,
+    ("masked_with_zero", "refuses_functions_among_params"): MASKS,
     ("MultiSteps", "passes_missing_leaves_by"): LATE,
     ("lbfgs", "steps_under_infinity_checks"): INFINITE,
     ("newton", "steps_under_infinity_checks"): INFINITE,
