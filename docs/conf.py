@@ -18,13 +18,19 @@ release = version = version_of("gradtx")
 extensions = [
     "myst_parser",
     "sphinx_copybutton",
+    "sphinx.ext.viewcode",  # the source, with a link from each entry
+    "equations",
     "pictures",  # before algorithms, whose pages show them
     "algorithms",
+    "checks",
     "reference",
+    "wrapping",
 ]
 
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_ext", "_pictures", "_static"]
+myst_enable_extensions = ["substitution"]
+myst_substitutions = {"version": version}
 myst_heading_anchors = 3  # links to headings, as Markdown viewers have them
 nitpicky = True  # a reference that leads nowhere is a warning
 
@@ -39,7 +45,7 @@ copybutton_exclude = ".linenos, .gp, .go"  # no prompts, no output
 pygments_dark_style = "a11y-dark"
 
 html_theme = "furo"
-html_title = "gradtx"
+html_title = f"gradtx {version}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_logo = "_static/logo.svg"

@@ -258,7 +258,7 @@ def main(argv: Sequence[str] | None = None) -> list[Run]:
     for name in dict.fromkeys(options.optimizers):  # each once, in the order given
         tx = make_optimizer(name, steps, options.learning_rate)
         console.rule(name, align="left")
-        chain = report.wrap(gradtx.describe(tx), console.width)
+        chain = gradtx.describe(tx, console.width)
         console.print(chain, markup=False, highlight=False)
         run = train(
             name,

@@ -223,9 +223,7 @@ def main(argv: Sequence[str] | None = None) -> list[Run]:
         f"devices   {len(chosen)} x {chosen[0].device_kind}, "
         f"{batch_size // len(chosen)} digits each"
     )
-    console.print(
-        report.wrap(gradtx.describe(tx), console.width), markup=False, highlight=False
-    )
+    console.print(gradtx.describe(tx, console.width), markup=False, highlight=False)
     runs = []
     for some in [chosen, chosen[:1]][: 1 + (options.compare and len(chosen) > 1)]:
         run = train(

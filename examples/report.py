@@ -2,7 +2,6 @@
 
 import json
 import math
-import textwrap
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
@@ -66,23 +65,6 @@ def progress_bar(console: Console) -> Progress:
         transient=True,
         disable=not console.is_terminal,
     )
-
-
-def wrap(text: str, width: int) -> str:
-    """Break long lines at their spaces, and indent what follows deeper."""
-    lines = []
-    for line in text.splitlines():
-        words = line.lstrip()
-        indent = " " * (len(line) - len(words))
-        lines += textwrap.wrap(
-            words,
-            width,
-            initial_indent=indent,
-            subsequent_indent=indent + 4 * " ",
-            break_long_words=False,
-            break_on_hyphens=False,  # 1e-08
-        )
-    return "\n".join(lines)
 
 
 def table(runs: Sequence[Run]) -> Table:

@@ -87,7 +87,6 @@ from gradtx.optimizers.adagrad import (
 from gradtx.optimizers.adam import (
     ScaleByAdamState as ScaleByAdamState,
     adam as adam,
-    nadam as nadam,
     scale_by_adam as scale_by_adam,
 )
 from gradtx.optimizers.adam_lp import (
@@ -114,6 +113,11 @@ from gradtx.optimizers.lion import (
     ScaleByLionState as ScaleByLionState,
     lion as lion,
     scale_by_lion as scale_by_lion,
+)
+from gradtx.optimizers.nadam import (
+    ScaleByNadamState as ScaleByNadamState,
+    nadam as nadam,
+    scale_by_nadam as scale_by_nadam,
 )
 from gradtx.optimizers.newton import (
     ScaleByNewtonCGState as ScaleByNewtonCGState,
@@ -152,6 +156,7 @@ from gradtx.schedules.inject import (
     InjectHyperparamsState as InjectHyperparamsState,
     inject_hyperparams as inject_hyperparams,
 )
+from gradtx.schedules.inverse_sqrt import inverse_sqrt_schedule as inverse_sqrt_schedule
 from gradtx.schedules.join import join_schedules as join_schedules
 from gradtx.schedules.warmup import (
     cosine_onecycle_schedule as cosine_onecycle_schedule,
@@ -221,3 +226,5 @@ from gradtx.wrappers.skip_rules import (
     skip_large_updates as skip_large_updates,
     skip_not_finite as skip_not_finite,
 )
+
+__version__ = "0.1.0"  # pyproject.toml reads it here

@@ -1,17 +1,22 @@
 """A page for each algorithm, and tables of what optimizers keep, track and cost.
 
+A page has the whole update, links to papers, source and experiments, a picture, the
+costs, and the entries of the reference, the optimizer's first.
+
 The pages are written before the build reads anything, one for each module of
 gradtx/optimizers: an algorithm that is added there has its page. Git ignores them.
 `{costs} [NAME ...]` is the table of some optimizers, or of all.
 """
 
 import importlib
+import re
 from pathlib import Path
 from typing import Any
 
 import docstrings
 import properties
 import public
+import updates
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
@@ -37,18 +42,61 @@ def modules() -> dict[str, list[str]]:
     }
 
 
-def page(module: str, names: list[str], pictures: Path) -> str:
-    """The page of one module: what it is, a picture, the costs, the entries."""
+def page(module: str, names: list[str], source: Path) -> str:
+    """The page of one module."""
     about = importlib.import_module(PACKAGE + module)
     parts = [f"# {', '.join(names)}", docstrings.markdown(about.__doc__ or "")]
-    shown = [name for name in names if (pictures / f"{name}.png").exists()]
-    parts += [f"![Paths of {name}](../{pictures.name}/{name}.png)" for name in shown]
+    parts += [links(module, names, source), whole(names)]
+    shown = [name for name in names if (source / f"{name}.png").exists()]
+    parts += [f"![Paths of {name}](../{source.name}/{name}.png)" for name in shown]
     rated = [name for name in names if name in properties.optimizers()]
     if rated:
-        parts.append(f"```{{costs}} {' '.join(rated)}\n```")
+        parts.append(f"## What it costs\n\n```{{costs}} {' '.join(rated)}\n```")
         parts.append("[What the columns mean](../choosing.md#the-table).")
-    parts.append(f"```{{public}} {PACKAGE}{module}\n```")
-    return "\n\n".join(parts) + "\n"
+    parts.append(f"## Reference\n\n```{{public}} {PACKAGE}{module}\n```")
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def links(module: str, names: list[str], source: Path) -> str:
+    """Where it was published, how it is written here, and where it was tried."""
+    where = PACKAGE.replace(".", "/") + module
+    code = (
+        f'<a class="reference internal" href="../_modules/{where}.html">{where}.py</a>'
+    )
+    papers = [f"[{title}]({at})" for title, at in updates.PAPERS.get(module, ())]
+    tried = [
+        f"[{title}](../results/{stem}.md)"
+        for stem, title in experiments(names, source.parent / "results").items()
+    ]
+    lines = [("Published", papers), ("Source code", [code]), ("Experiments", tried)]
+    return "\n".join(f"- **{kind}**: {'; '.join(to)}" for kind, to in lines if to)
+
+
+def experiments(names: list[str], results: Path) -> dict[str, str]:
+    """From the pages of results whose scripts use an optimizer to their titles."""
+    used = re.compile(rf"gradtx\.(?:{'|'.join(names)})\b")
+    found = {}
+    for path in sorted(results.glob("*.md")):
+        folder = results.parents[1] / "examples"
+        scripts = (folder / "papers" / f"{path.stem}.py", folder / f"{path.stem}.py")
+        if any(used.search(s.read_text()) for s in scripts if s.exists()):
+            found[path.stem] = path.read_text().partition("\n")[0].removeprefix("# ")
+    return found
+
+
+def whole(names: list[str]) -> str:
+    """The updates with the parameter in them."""
+    calls = [call for call in updates.UPDATES if call.partition("(")[0] in names]
+    if not calls:
+        return ""
+    parts = ["## The whole update"]
+    for call in calls:
+        if len(calls) > 1:
+            parts.append(f"`{call}`")
+        name = call.partition("(")[0]
+        block = f"```{{equations}}\n:names: {name}\n{updates.UPDATES[call]}\n```"
+        parts.append(block)
+    return "\n\n".join(parts)
 
 
 def index(names_of: dict[str, list[str]]) -> str:

@@ -1,10 +1,12 @@
-"""Docstrings as Markdown: sections become lists, equations stay blocks."""
+"""Docstrings as Markdown: sections become lists, equations are typeset."""
 
 import inspect
 import re
 import textwrap
 from collections.abc import Callable
 from typing import Any
+
+import equations
 
 LISTS = ("Args", "Raises")
 SECTION = re.compile(r"^(Args|Raises|Returns|Example):$")
@@ -25,7 +27,9 @@ def markdown(text: str) -> str:
         if section := SECTION.match(head):
             parts.append(_section(section[1], textwrap.dedent(body)))
         elif block.startswith(" "):
-            parts.append(f"```text\n{textwrap.dedent(block)}\n```")
+            block = textwrap.dedent(block)
+            kind = "{equations}" if equations.is_equation(block) else "text"
+            parts.append(f"```{kind}\n{block}\n```")
         elif block.startswith(">>>"):
             parts.append(f"```pycon\n{block}\n```")
         elif block.startswith("- "):

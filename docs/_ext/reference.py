@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import docstrings
+import properties
 import public
 from docutils import nodes
 from sphinx.addnodes import pending_xref
@@ -111,14 +112,20 @@ class Public(SphinxDirective):
         return found
 
 
-def _place(name: public.Name, prefixes: list[str]) -> tuple[bool, int, str, int]:
-    """Functions in the order of the prefixes and of writing, then types of states."""
+def _place(name: public.Name, prefixes: list[str]) -> tuple[bool, int, str, bool, int]:
+    """Functions in the order of the prefixes and of writing, then types of states.
+
+    Of an algorithm's module the optimizer comes first, then the steps it is made of.
+    """
+    step = name.home.startswith("gradtx.optimizers.") and (
+        name.path not in properties.optimizers()
+    )
     try:
         line = inspect.getsourcelines(inspect.unwrap(name.value))[1]
     except TypeError:  # the alias of a type
         line = 0
     first = next(i for i, prefix in enumerate(prefixes) if belongs(name.home, [prefix]))
-    return name.kind == "class", first, name.home, line
+    return name.kind == "class", first, name.home, step, line
 
 
 def belongs(home: str, prefixes: Iterable[str]) -> bool:
@@ -165,10 +172,7 @@ class Links(SphinxTransform):
         known = {n.path for n in public.names()}
         for literal in list(self.document.findall(nodes.literal)):
             found = self.call.fullmatch(literal.astext())
-            # In bold are arguments and fields, which may have the name of a function.
-            taken = nodes.reference | nodes.strong | pending_xref
-            linked = isinstance(literal.parent, taken)
-            if found is None or found[1] not in known or linked:
+            if found is None or found[1] not in known or self.taken(literal):
                 continue
             link = pending_xref(
                 "",
@@ -181,6 +185,15 @@ class Links(SphinxTransform):
             )
             literal.replace_self(link)
             link += literal
+
+    @staticmethod
+    def taken(node: nodes.Node | None) -> bool:
+        """Whether it is in a link, or in bold, as arguments and fields are, which may
+        have the name of a function."""
+        kinds = (nodes.reference, nodes.strong, pending_xref)
+        while node is not None and not isinstance(node, kinds):
+            node = node.parent
+        return node is not None
 
 
 def missing(objects: Iterable[str]) -> list[str]:

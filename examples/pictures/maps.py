@@ -1,4 +1,4 @@
-"""Six optimizers on the five functions, one by one, side by side, and in motion."""
+"""Six optimizers on the six functions, one by one, side by side, and in motion."""
 
 from collections.abc import Mapping
 
@@ -12,13 +12,21 @@ from gradtx.plot.surfaces import Surface
 
 # Steps on each function, and the learning rate of each optimizer there: round numbers
 # near the largest at which it does not swing across the valley for good.
-STEPS = {"quadratic": 50, "saddle": 60, "Beale": 300, "Rosenbrock": 300, "plateau": 80}
+STEPS = {
+    "quadratic": 50,
+    "saddle": 60,
+    "Beale": 300,
+    "Rosenbrock": 300,
+    "plateau": 80,
+    "two minima": 100,
+}
 RATES = {
     "quadratic": (0.08, 0.02, 0.02, 0.5, 0.1, 0.2),
     "saddle": (0.05, 0.01, 0.01, 0.1, 0.02, 0.04),
     "Beale": (0.01, 0.001, 0.001, 0.5, 0.03, 0.1),
     "Rosenbrock": (0.001, 0.0002, 0.0002, 0.5, 0.01, 0.05),
     "plateau": (0.5, 0.1, 0.1, 0.3, 0.05, 0.1),
+    "two minima": (0.05, 0.01, 0.01, 0.3, 0.03, 0.2),
 }
 
 
@@ -56,9 +64,9 @@ def paths(surface: Surface) -> Figure:
 
 
 def overview() -> Figure:
-    """Draw the paths on all five functions, small, side by side."""
-    picture = look.figure(4.6)
-    *panels, last = picture.subplots(2, 3).flat
+    """Draw the paths on all six functions, small, side by side."""
+    picture = look.figure(4.9)
+    panels = picture.subplots(2, 3).flatten()
     for panel, surface in zip(panels, surfaces.SURFACES, strict=True):
         gradtx.plot.plot_paths(
             surface,
@@ -68,12 +76,11 @@ def overview() -> Figure:
             marks=0,
         )
         panel.set(title=surface.name, xlabel="", ylabel="", xticks=[], yticks=[])
-        panel.get_legend().remove()
-    # The first two lines are the ring and the star.
-    lines = panels[0].lines[2:]
-    last.axis("off")
-    names = list(optimizers(surfaces.QUADRATIC, rates=False))
-    last.legend(lines, names, loc="center", frameon=False)
+    # The legend of a panel says what leaves its frame; one for all has names only.
+    names = optimizers(surfaces.QUADRATIC, rates=False)
+    for line, name in zip(panels[0].lines[2:], names, strict=True):  # ring, star, paths
+        line.set_label(name)
+    look.share_legend(picture, panels)
     return picture
 
 

@@ -22,6 +22,7 @@ EXAMPLES = MappingProxyType(
         "piecewise_interpolate_schedule": gradtx.piecewise_interpolate_schedule(
             "cosine", 0.1, {80: 0.3, 140: 0.3}
         ),
+        "inverse_sqrt_schedule": gradtx.inverse_sqrt_schedule(0.1, 10),
         "cosine_decay_schedule": gradtx.cosine_decay_schedule(0.1, 200),
         "sgdr_schedule": gradtx.sgdr_schedule(
             [
@@ -71,7 +72,7 @@ def schedules() -> Figure:
         panel.tick_params(labelsize="small")
     for panel in grid.flat[len(EXAMPLES) :]:
         panel.axis("off")
-    for panel in grid[-2, len(EXAMPLES) % columns :]:
+    for panel in grid[-2, len(EXAMPLES) % columns or columns :]:
         panel.tick_params(labelbottom=True)  # the lowest of its column
     picture.supxlabel("step", fontsize="small")
     return picture

@@ -17,13 +17,15 @@ from gradtx.core.trees import (
     is_inexact,
     leaves_of,
     paths_of,
+    wider,
 )
 from gradtx.core.types import Params, Updates
 
 
 def add_to(p: Any, u: Any) -> Any:
     """The sum in the wider dtype, rounded to the parameter's."""
-    return (p + u).astype(p.dtype)
+    dtype = wider(p.dtype, u.dtype)
+    return (p.astype(dtype) + u.astype(dtype)).astype(p.dtype)
 
 
 _add = PerLeaf(lambda leaf, shared: add_to(*leaf))

@@ -16,7 +16,14 @@ from jax import lax
 from jax.sharding import PartitionSpec
 
 from gradtx.core.masking import spread_list
-from gradtx.core.trees import absent, as_array, failure, leaves_of, paths_of
+from gradtx.core.trees import (
+    absent,
+    as_array,
+    failure,
+    is_function,
+    leaves_of,
+    paths_of,
+)
 
 Names = tuple[str, ...]
 AxisName = str | Sequence[str] | None
@@ -60,12 +67,17 @@ def surroundings() -> Any:
     return splits(), _apart.get()
 
 
+class SplitLeafError(ValueError):
+    """Leaves are split, and a rule has to see whole ones."""
+
+
 def need_whole() -> None:
     """Raise if leaves are split: for a rule that has to see a whole leaf."""
     if splits():
         raise failure(
             f"looks at whole leaves, which zero1 has split over {splits()}. Give "
-            f"zero1(..., whole_leaves=True): each device then has some of them."
+            f"zero1(..., whole_leaves=True): each device then has some of them.",
+            SplitLeafError,
         )
 
 
@@ -100,7 +112,7 @@ def names_of(axis_name: Any) -> Names:
 
 def check_axis_name(axis_name: Any) -> None:
     """Raise unless it is a name, several, or a function to a tree of them."""
-    if not callable(axis_name):
+    if not is_function(axis_name):
         names_of(axis_name)
 
 
@@ -171,7 +183,7 @@ def axes_of_each(tree: Any, axis_name: AxisNames) -> list[Names]:
     if not axis_name and not splits() and not any(map(_varies, leaves)):
         return [()] * len(leaves)  # as on one device
     each: list[Any] = [axis_name] * len(leaves)
-    if callable(axis_name):
+    if is_function(axis_name):
         each = spread_list("axis_name", axis_name(tree), tree, _is_axis_name)
     return [
         () if absent(x) else axes_of(x, name, path)
@@ -222,5 +234,10 @@ def alike(x: jax.Array, *others: Any) -> jax.Array:
 
     Both branches of a `lax.cond` have to give one type.
     """
-    axes = frozenset[str]().union(*map(varying, others)) - varying(x)
-    return lax.pcast(x, tuple(axes), to="varying") if axes else x
+    return varied(x, frozenset[str]().union(*map(varying, others)))
+
+
+def varied(x: jax.Array, axes: frozenset[str]) -> jax.Array:
+    """The same, of the type that varies along these axes too."""
+    more = tuple(axes - varying(x))
+    return lax.pcast(x, more, to="varying") if more else x

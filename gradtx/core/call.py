@@ -1,10 +1,12 @@
 """Calls remembered: what was built prints, compares and pickles as its call."""
 
+import copyreg
 import functools
 import inspect
 import pickle
 import sys
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 import jax
@@ -30,8 +32,10 @@ def _key(value: Any) -> Any:
         return value.call.key
     if isinstance(value, float):
         return float, float(value).hex()
+    if isinstance(value, complex | np.inexact):  # 0.0 and -0.0 are equal
+        return type(value), np.asarray(value).tobytes()
     if isinstance(value, dict):
-        return dict, frozenset((k, _key(v)) for k, v in value.items())
+        return dict, frozenset((_key(k), _key(v)) for k, v in value.items())
     if isinstance(value, tuple | list):
         return type(value), tuple(map(_key, value))
     if isinstance(value, functools.partial):
@@ -58,6 +62,8 @@ def show(value: Any) -> str:
     if type(value) is tuple:
         inside = ", ".join(map(show, value))
         return f"({inside},)" if len(value) == 1 else f"({inside})"
+    if isinstance(value, functools.partial):
+        return f"partial({_arguments((value.func, *value.args), value.keywords)})"
     if isinstance(value, np.ndarray | jax.Array):
         return f"Array{list(value.shape)}" if value.ndim else f"Array({value.dtype})"
     return getattr(value, "__name__", None) or repr(value)
@@ -70,6 +76,45 @@ def _kept(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)(map(_kept, value))
     return value
+
+
+def _is_plain(value: Any, mutable: bool = False) -> bool:
+    """Whether what is built from this argument may be kept for the next equal call.
+
+    Not if there is an array (or a tracer) in it, which would stay alive, or anything
+    that may change: then an equal call might mean something else.
+
+    Args:
+      value: an argument, or what a function closes over.
+      mutable: whether lists and dicts will do, since they have been copied.
+    """
+    if value is None or isinstance(value, _PLAIN):
+        return True
+    if isinstance(value, Remembered) and value.call is not None:
+        return value.call.is_plain
+    if type(value) is dict:
+        return mutable and all(
+            _is_plain(k) and _is_plain(v, True) for k, v in value.items()
+        )
+    if type(value) is list:
+        return mutable and all(_is_plain(v, True) for v in value)
+    if isinstance(value, tuple):
+        copied = mutable and type(value) is tuple
+        return all(_is_plain(v, copied) for v in value)
+    if isinstance(value, functools.partial):
+        return _is_plain((value.func, value.args, *value.keywords.values()))
+    if inspect.isfunction(value):
+        try:
+            inside = [cell.cell_contents for cell in value.__closure__ or ()]
+        except ValueError:  # a cell that is still empty
+            return False
+        inside += [*(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+        return all(x is value or _is_plain(x) for x in inside)
+    return callable(value) and _find(value) is value  # jnp.sign: of a module
+
+
+# Dtypes by their scalar types, labels by their enumerations.
+_PLAIN = (bool, int, float, complex, str, bytes, type, Enum, np.dtype, np.generic)
 
 
 class Call:
@@ -85,6 +130,7 @@ class Call:
         self.args = _kept(args)
         self.kwargs = _kept(kwargs)
         self._key: Any = None
+        self._plain: bool | None = None
 
     @property
     def name(self) -> str:
@@ -110,10 +156,22 @@ class Call:
             )
         return self._key
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether what it builds may be kept; see `_is_plain`."""
+        if self._plain is None:
+            factory = getattr(self.factory, "__wrapped__", self.factory)
+            given = (*self.args, *self.kwargs.values())
+            self._plain = _is_plain(factory) and all(_is_plain(x, True) for x in given)
+        return self._plain
+
     def __repr__(self) -> str:
-        parts = [show(a) for a in self.args]
-        parts += [f"{k}={show(v)}" for k, v in self.kwargs.items()]
-        return f"{self.name}({', '.join(parts)})"
+        return f"{self.name}({_arguments(self.args, self.kwargs)})"
+
+
+def _arguments(args: tuple, kwargs: dict) -> str:
+    parts = [show(a) for a in args]
+    return ", ".join([*parts, *(f"{k}={show(v)}" for k, v in kwargs.items())])
 
 
 def _find(fn: Any) -> Any:
@@ -127,6 +185,8 @@ def _unpicklable(value: Any) -> Any:
     """The first function inside the argument that pickle cannot find by name."""
     if inspect.isfunction(value):
         return None if _find(value) is value else value
+    if isinstance(value, functools.partial):
+        value = value.func, value.args, value.keywords
     if isinstance(value, dict):
         value = tuple(value.values())
     if type(value) in (tuple, list):
@@ -134,7 +194,26 @@ def _unpicklable(value: Any) -> Any:
     return None
 
 
-def _again(factory: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
+class _Refusal(type):
+    """Its classes stand for an error that `pickle` raises when it comes to them.
+
+    What pickles functions by value (cloudpickle) does so with classes too, and never
+    asks `copyreg`: so each pickler decides for itself whether it takes a lambda.
+    """
+
+    text: str
+
+
+def _refuse(refusal: _Refusal) -> Any:
+    raise pickle.PicklingError(refusal.text)
+
+
+copyreg.pickle(_Refusal, _refuse)  # type: ignore[arg-type]  it never returns
+
+
+def _again(
+    refusal: _Refusal | None, factory: Callable[..., Any], args: tuple, kwargs: dict
+) -> Any:
     return factory(*args, **kwargs)
 
 
@@ -172,13 +251,17 @@ class Remembered:
         call = self.call
         if call is None:
             return super().__reduce__()
+        refusal = None
         for name, value in (("", call.factory), *call.bound.arguments.items()):
             local = _unpicklable(value)
             if local is not None:
                 what = f"argument {name!r} holds" if name else "its factory is"
-                raise pickle.PicklingError(
+                text = (
                     f"{call} does not pickle: {what} {local.__qualname__!r}, which "
                     f"cannot be imported. Define it with def at the top of a module, "
-                    f"or use one of gradtx.schedules."
+                    f"use one of gradtx.schedules, or pickle it with cloudpickle."
                 )
-        return _again, (call.factory, call.args, call.kwargs)
+                refusal = _Refusal("Refused", (), {"text": text})
+                break
+        # The refusal first, so that pickle comes to it before the function.
+        return _again, (refusal, call.factory, call.args, call.kwargs)

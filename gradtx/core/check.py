@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from gradtx.core.hints import number_in_text
+
 
 def scalar(name: str, value: Any) -> None:
     """One number, as Python's, an array or a tracer: not an array of shape (1,)."""
@@ -22,7 +24,8 @@ def _bounded(name: str, value: Any, holds: Callable[[Any], bool], interval: str)
         if not holds(value):
             raise ValueError(f"{name} must be {interval}, got {value}.")
     elif value is None or isinstance(value, str | bytes | list | tuple | dict):
-        raise TypeError(f"{name} must be a number, {interval}, got {value!r}.")
+        hint = number_in_text(value)
+        raise TypeError(f"{name} must be a number, {interval}, got {value!r}{hint}.")
     elif callable(value):
         raise TypeError(
             f"{name} must be a number, {interval}, got the function {value!r}. "
@@ -92,7 +95,7 @@ def choice(name: str, value: Any, options: tuple[Any, ...]) -> None:
         raise ValueError(f"{name} must be one of {options}, got {value!r}.")
 
 
-def learning_rate(value: Any, name: str = "learning_rate") -> None:
+def learning_rate(name: str, value: Any) -> None:
     """A finite number of any sign, or a schedule."""
     if not callable(value):
         finite(name, value)

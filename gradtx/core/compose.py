@@ -4,10 +4,10 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
 from gradtx.core.apply import apply_updates
-from gradtx.core.masking import hide, reveal, spread
+from gradtx.core.masking import for_part, hide, reveal, spread_list
 from gradtx.core.plan import Plan, join, plan_of, updating
-from gradtx.core.transformation import inner_of, transformation
-from gradtx.core.trees import failure, leaves_of, paths_of
+from gradtx.core.transformation import hands_on, inner_of, transformation
+from gradtx.core.trees import failure, is_function, is_none, leaves_of, paths_of
 
 
 @transformation
@@ -35,6 +35,7 @@ def chain(*transforms: Any):
     members = [inner_of(f"chain: argument {i}", tx) for i, tx in enumerate(transforms)]
     groups = _grouped(members)
 
+    @hands_on
     def init(params):
         return tuple(tx.init(params) for tx in members)
 
@@ -89,6 +90,7 @@ def named_chain(*transforms: tuple[str, Any]):
         members.append(inner_of(f"named_chain: {pair[0]!r}", pair[1]))
     groups = _grouped(members)
 
+    @hands_on
     def init(params):
         return {n: tx.init(params) for n, tx in zip(names, members, strict=True)}
 
@@ -192,9 +194,11 @@ def partition(
     """Give each group of leaves its own transformation.
 
     Args:
-      transforms: from label to transformation.
+      transforms: from label to transformation. A label is any hashable value: a
+        string, a number, an enum, a tuple, `None`.
       param_labels: a tree of labels like the parameters (or a prefix of it: a label
-        stands for all leaves below), or a function from the parameters to one.
+        stands for all leaves below), or a function from the parameters to one. What
+        is in transforms is a label, even if it is a tree itself, as a tuple is.
 
     Returns:
       A transformation with the state `PartitionState`. Leaves that a member does not
@@ -219,19 +223,30 @@ def partition(
         for label, tx in transforms.items()
     }
 
-    def masks(tree):
-        labels = param_labels(tree) if callable(param_labels) else param_labels
-        labels = spread("param_labels", labels, tree)
-        for (path, leaf), (_, label) in zip(
-            paths_of(tree), paths_of(labels), strict=True
-        ):
-            if leaf is not None and label not in members:
-                raise failure(
-                    f"param_labels{path} is {label!r}; transforms has {list(members)}."
-                )
-        found, treedef = leaves_of(labels)
-        return {m: treedef.unflatten([x == m for x in found]) for m in members}
+    places = {label: i for i, label in enumerate(members)}
 
+    def place(label):
+        try:
+            return places.get(label)
+        except TypeError:  # no hash, as of a list
+            return None
+
+    def is_label(x):
+        return is_none(x) or place(x) is not None
+
+    def masks(tree):
+        labels = param_labels(tree) if is_function(param_labels) else param_labels
+        known = f" transforms has {list(members)}."
+        labels = spread_list("param_labels", labels, tree, is_label, known)
+        for (path, leaf), label in zip(paths_of(tree), labels, strict=True):
+            if leaf is not None and place(label) is None:
+                raise failure(f"param_labels{path} is {label!r};{known}")
+        found, treedef = [place(label) for label in labels], leaves_of(tree)[1]
+        return {
+            m: treedef.unflatten([x == i for x in found]) for m, i in places.items()
+        }
+
+    @hands_on
     def init(params):
         inner = {
             label: MaskedState(members[label].init(hide(params, mask)))
@@ -247,7 +262,7 @@ def partition(
                 hide(updates, mask),
                 state.inner_states[label].inner_state,
                 None if params is None else hide(params, mask),
-                **extra,
+                **for_part(extra, params, mask),
             )
             result = reveal(part, result, mask)
             inner[label] = MaskedState(inner_state)

@@ -1,15 +1,16 @@
 """The lift: a rule for one array becomes a transformation of trees."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from gradtx.core.axes import need_whole
+from gradtx.core.call import show
 from gradtx.core.numerics import safe_increment
 from gradtx.core.plan import Inputs, check_shapes, check_state, planned
-from gradtx.core.trees import absent, check_arrays, compute_dtype, leaves_of
+from gradtx.core.trees import absent, compute_dtype, failure, leaves_of
 from gradtx.core.types import EmptyState
 
 
@@ -103,11 +104,11 @@ def leafwise(
       >>> scale_by_sign_of_momentum()
       scale_by_sign_of_momentum()
     """
+    check_parts(State, rule, scalars, slots)
     counted = "count" in State._fields
     shaped = next((name for name, slot in slots.items() if slot.like_param), None)
 
     def init(params: Any) -> Any:
-        check_arrays(params)
         leaves, treedef = leaves_of(params)
 
         def fill(slot: Slot) -> Any:
@@ -125,14 +126,75 @@ def leafwise(
         if shaped is not None:
             check_shapes(updates, getattr(state, shaped))
         fields = {"count": safe_increment(state.count)} if counted else {}
-        values = tuple(scalars(fields["count"])) if scalars else ()
+        values = _sequence(scalars(fields["count"])) if scalars else ()
 
         def rebuild(*columns: Any) -> Any:
             return State(**fields, **dict(zip(slots, columns, strict=True)))
 
         return Inputs([getattr(state, name) for name in slots], values), rebuild
 
-    return planned(init, rule, prepare, with_params=with_params)
+    return planned(init, rule, prepare, with_params=with_params, slots=tuple(slots))
+
+
+def check_parts(State: Any, rule: Any, scalars: Any, slots: dict[str, Any]) -> None:
+    """Raise unless the arguments of `leafwise` go together.
+
+    Raises:
+      TypeError: what is none of what it should be, or has no counterpart.
+    """
+    if not isinstance(State, type) or not hasattr(State, "_fields"):
+        raise failure(
+            f"leafwise: State must be a NamedTuple class, got {State!r:.60}. Give "
+            f"EmptyState where there is no state.",
+            TypeError,
+        )
+    for name, fn in (("rule", rule), ("scalars", scalars)):
+        if not callable(fn) and (name == "rule" or fn is not None):
+            raise failure(
+                f"leafwise: {name} must be a function, got {fn!r:.60}.", TypeError
+            )
+    if scalars is not None and "count" not in State._fields:
+        raise failure(
+            f"leafwise: scalars are computed from the count of steps, and "
+            f"{State.__name__} has no field `count`, only {_listed(State._fields)}.",
+            TypeError,
+        )
+    for name, slot in slots.items():
+        if not isinstance(slot, Slot):
+            raise failure(
+                f"leafwise: {name} must be a slot, got {show(slot):.60}. Say "
+                f"{name}=zeros(), or {name}=full(value).",
+                TypeError,
+            )
+    fields = [name for name in State._fields if name != "count"]
+    for name in slots:
+        if name not in fields:
+            raise failure(
+                f"leafwise: {name} is given as a slot, and {State.__name__} has no "
+                f"such field, only {_listed(fields)}.",
+                TypeError,
+            )
+    for name in fields:
+        if name not in slots:
+            raise failure(
+                f"leafwise: {State.__name__} has the field {name}, for which there is "
+                f"no slot. Say {name}=zeros(), or {name}=full(value).",
+                TypeError,
+            )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _sequence(values: Any) -> tuple[Any, ...]:
+    if isinstance(values, tuple | list):
+        return tuple(values)
+    raise failure(
+        f"leafwise: scalars must return a tuple of what the rule takes last, as in "
+        f"(x,), got {type(values).__name__}.",
+        TypeError,
+    )
 
 
 def stateless_init(params: Any) -> EmptyState:

@@ -1,15 +1,23 @@
 """Masks: which leaves of a tree a transformation sees."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from gradtx.core.trees import failure, is_none, leaves_of, paths_of
+from gradtx.core.trees import (
+    failure,
+    first_misfit,
+    is_function,
+    is_none,
+    leaves_of,
+    paths_of,
+)
 from gradtx.core.types import MaskedNode
 
-Mask = Any  # a tree of bools, or of prefixes of the parameters' tree
+Mask = Any  # a tree of bools like the parameters, or a prefix of it
 MaskOrFn = Mask | Callable[[Any], Mask]
 
 
@@ -23,7 +31,11 @@ def spread(name: str, prefix: Any, tree: Any) -> Any:
 
 
 def spread_list(
-    name: str, prefix: Any, tree: Any, is_leaf: Callable[[Any], bool] = is_none
+    name: str,
+    prefix: Any,
+    tree: Any,
+    is_leaf: Callable[[Any], bool] = is_none,
+    hint: str = "",
 ) -> list[Any]:
     """The same as a list; `is_leaf` knows values that are trees themselves."""
     leaves: list[Any] = []
@@ -34,17 +46,17 @@ def spread_list(
     try:
         jax.tree.map(cover, prefix, tree, is_leaf=is_leaf)
     except (ValueError, TypeError, KeyError):
+        path, given, found = first_misfit(prefix, tree, is_leaf, prefix=True) or (
+            "",
+            f"{prefix!r:.60}",
+            f"{tree!r:.60}",
+        )
         raise failure(
-            f"{name} does not fit the tree it is for: it has "
-            f"{_paths(prefix)}; the tree has {_paths(tree)}. Each of its values must "
-            f"stand at a leaf of the tree or at a node above."
+            f"{name} does not fit the tree it is for: {name}{path} is {given}, where "
+            f"the tree has {found}. Each of its values must stand at a leaf of the "
+            f"tree or at a node above.{hint}"
         ) from None
     return leaves
-
-
-def _paths(tree: Any) -> str:
-    names = [path or "(one leaf)" for path, _ in paths_of(tree)]
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") or "no leaves"
 
 
 def resolve_mask(mask: MaskOrFn, tree: Any, name: str = "mask") -> Any:
@@ -56,7 +68,7 @@ def resolve_mask(mask: MaskOrFn, tree: Any, name: str = "mask") -> Any:
       ValueError: if it does not fit the tree.
       TypeError: if it holds anything but bools (an array could differ inside `jit`).
     """
-    given = mask(tree) if callable(mask) else mask
+    given = mask(tree) if is_function(mask) else mask
     full = spread(name, given, tree)
     for (path, keep), leaf in zip(paths_of(full), leaves_of(tree)[0], strict=True):
         if leaf is not None and not isinstance(keep, bool | np.bool_):
@@ -69,6 +81,28 @@ def hide(tree: Any, mask: Any) -> Any:
     return jax.tree.map(
         lambda keep, x: x if keep else MaskedNode(), mask, tree, is_leaf=is_none
     )
+
+
+def for_part(extra: Mapping[str, Any], params: Any, mask: Any) -> dict[str, Any]:
+    """Extra arguments for a member that sees the leaves where the mask is True.
+
+    A line search's function is called with the whole tree, the other leaves as they
+    are in `params`; of its gradient the member sees its part.
+    """
+    extra = dict(extra)
+    value_fn = extra.get("value_fn")
+    if params is None or not callable(value_fn):
+        return extra
+
+    @functools.wraps(value_fn)  # its signature says which arguments it takes
+    def whole(part: Any, *args: Any, **kwargs: Any) -> Any:
+        return value_fn(reveal(part, params, mask), *args, **kwargs)
+
+    extra["value_fn"] = whole
+    grad = extra.get("grad")
+    if grad is not None and leaves_of(grad)[1] == leaves_of(params)[1]:
+        extra["grad"] = hide(grad, mask)
+    return extra
 
 
 def reveal(inside: Any, outside: Any, mask: Any) -> Any:

@@ -39,7 +39,7 @@ def one_minus_power(decay: Any, count: jax.Array) -> jax.Array:
     if isinstance(decay, float | int | np.generic):
         log = math.log(float(decay)) if float(decay) > 0 else -math.inf
         return -jnp.expm1(as_float(count) * log)
-    return _one_minus_power(decay, as_float(count))
+    return _one_minus_power(as_float(decay), as_float(count))
 
 
 @jax.custom_jvp
@@ -49,11 +49,13 @@ def _one_minus_power(decay: jax.Array, count: jax.Array) -> jax.Array:
 
 @_one_minus_power.defjvp
 def _(primals: Any, tangents: Any) -> Any:
-    # Not through the logarithm: at a decay of 0 it is infinite.
+    # Not through the logarithm, which at a decay of 0 is infinite.
     decay, count = primals
-    value = _one_minus_power(decay, count)
-    slope = -count * decay ** (count - 1)
-    return value, (slope * tangents[0]).astype(value.dtype)
+    value, power = _one_minus_power(decay, count), decay**count
+    log = jnp.log(jnp.where(decay > 0, decay, 1))
+    slopes = -count * decay ** (count - 1), -power * log
+    change = slopes[0] * tangents[0] + slopes[1] * tangents[1]
+    return value, change.astype(value.dtype)
 
 
 @jax.custom_jvp
@@ -92,23 +94,48 @@ def _half_over(x: jax.Array) -> jax.Array:
     return jnp.where(x == 0, 0, 0.5 / jnp.where(x == 0, 1, x))
 
 
+def window(limit: Any, entries: int, dtype: Any) -> Any:
+    """What to scale entries by before they are squared, to compare with a limit.
+
+    Squares are in range for entries over 38 powers of ten only in float32, and entries
+    are over 76. Scaled by this, those that are lost below add up to less than the last
+    digit of the limit, and those above may be larger than it by 34 powers of ten less
+    those of their number. So one look is enough for whether, and by how much, a norm is
+    above a limit; a norm below may be wrong.
+
+    Args:
+      limit: of the norm, above 0; as an array it may be 0.
+      entries: how many are squared.
+      dtype: that they are squared in.
+    """
+    info = jnp.finfo(dtype)
+    least = (float(info.tiny) * max(entries, 1) / float(info.eps)) ** 0.5
+    most = 2.0 ** (info.maxexp * 3 // 4)
+    if isinstance(limit, float | int):
+        # A power of two: multiplication with it does not round.
+        exact = 2.0 ** math.floor(math.log2(least / limit))
+        return min(max(exact, 1 / most), most)
+    given = jnp.asarray(limit, dtype)
+    return jnp.clip(least / jnp.where(given > 0, given, 1), 1 / most, most)
+
+
 def shrinking(size: jax.Array, limit: Any) -> tuple[jax.Array, jax.Array]:
     """Two factors that together bring a size down to a limit: min(1, limit / size).
 
     Two, since a size near the largest number has a factor below the smallest, which
-    counts as 0. The first is 1 for all other sizes. A size within the limit stays, 0
-    too, where the limit is 0.
+    counts as 0. The first is 1 for all other sizes. A size within the limit stays; a
+    limit of 0 is a factor of 0.
     """
-    inside = size <= limit
+    inside = (size <= limit) & (limit > 0)
     large = jnp.asarray(float(jnp.finfo(size.dtype).max) ** 0.5, size.dtype)
     first = jnp.where(inside | (size < large), 1, 1 / large)
-    return first, jnp.where(inside, 1, limit / jnp.where(inside, 1, size * first))
+    there = jnp.where(inside | (size == 0), 1, size * first)
+    return first, jnp.where(inside, 1, limit / there)
 
 
 def as_float(count: Any) -> jax.Array:
     """A count as a floating scalar: float32, or float64 under x64."""
-    dtype = jnp.promote_types(jnp.float32, jax.dtypes.canonicalize_dtype(float))
-    return jnp.asarray(count, dtype)
+    return jnp.asarray(count, jax.dtypes.canonicalize_dtype(float))
 
 
 def value_at(name: str, schedule: Any, count: Any) -> jax.Array:

@@ -12,10 +12,12 @@ import jax.numpy as jnp
 
 from gradtx.core.apply import add_to, check_moves
 from gradtx.core.axes import surroundings
+from gradtx.core.outcome import blaming, explain, results
 from gradtx.core.per_leaf import PerLeaf
 from gradtx.core.trees import (
     absent,
     as_array,
+    at_work,
     callers,
     check_inexact,
     compute_dtype,
@@ -32,6 +34,8 @@ class Rule(NamedTuple):
 
     fn: Callable[..., Any]  # (g, [p,] *slots, *scalars) -> update or (update, *slots)
     with_params: bool = False  # whether it takes the parameter, second
+    slots: tuple[str, ...] = ()  # their names, as far as they have some
+    within: tuple[str, ...] = ()  # names of what it is in, the outermost first
 
 
 class Inputs(NamedTuple):
@@ -78,13 +82,12 @@ class Plan:
         """The same plan, whose errors have a name in front."""
 
         def prepare(updates: Any, state: Any, params: Any) -> Any:
-            token = callers.set((*callers.get(), name))
-            try:
+            with at_work(name):
                 return self.prepare(updates, state, params)
-            finally:
-                callers.reset(token)
 
-        return self.replace(prepare)
+        plan = self.replace(prepare)
+        plan.rules = tuple(r._replace(within=(name, *r.within)) for r in plan.rules)
+        return plan
 
     def checked(self, check: Callable[[Any], None]) -> "Plan":
         """The same plan, which looks at its state first."""
@@ -134,7 +137,15 @@ class Plan:
                 )
                 for i in here
             ]
-            found = self._compute(active, apply)(rows, scalars)
+            try:
+                found = self._compute(active, apply)(rows, scalars)
+            except Exception as error:
+                paths = paths_of(updates)
+                given = [
+                    (paths[i][0], row[0]) for i, row in zip(here, rows, strict=True)
+                ]
+                explain(error, [rule.within for rule in self.rules], given)
+                raise
             for i, (result, row) in zip(here, found, strict=True):
                 leaves[i] = result
                 for cs, values in zip(columns, row, strict=True):
@@ -152,10 +163,10 @@ class Plan:
             def compute(leaf: tuple, scalars: tuple) -> Any:
                 g, p, rows = leaf
                 new = []
-                for rule, on, row, s in zip(
-                    self.rules, active, rows, scalars, strict=True
-                ):
-                    g, row = _evaluate(rule, g, p, row, s) if on else (g, row)
+                for i, (rule, row) in enumerate(zip(self.rules, rows, strict=True)):
+                    if active[i]:
+                        with blaming(i, leaf[0]):
+                            g, row = _evaluate(rule, g, p, row, scalars[i])
                     new.append(row)
                 return add_to(p, g) if apply else g, tuple(new)
 
@@ -177,8 +188,8 @@ def _evaluate(rule: Rule, g: Any, p: Any, slots: tuple, scalars: tuple) -> Any:
         return jnp.asarray(x, width)
 
     out = rule.fn(*map(up, arrays), *map(up, scalars))
-    new_g, *new = out if slots else (out,)
-    new = tuple(n.astype(s.dtype) for n, s in zip(new, slots, strict=True))
+    new_g, *new = results(out, g, slots, rule.slots)
+    new = tuple(jnp.asarray(n, s.dtype) for n, s in zip(new, slots, strict=True))
     return jnp.asarray(new_g, up(g).dtype), new
 
 
@@ -194,6 +205,7 @@ def planned(
     *,
     with_params: bool = False,
     reads_updates: bool = False,
+    slots: tuple[str, ...] = (),
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """A transformation of one rule.
 
@@ -202,7 +214,7 @@ def planned(
       rule: see `Rule`.
       prepare: `(updates, state, params) -> (inputs, rebuild)`, where `rebuild` takes
         the new slots to the new state.
-      with_params, reads_updates: see `Rule` and `Plan`.
+      with_params, reads_updates, slots: see `Rule` and `Plan`.
 
     Returns:
       `init, update`.
@@ -214,7 +226,8 @@ def planned(
         inputs, rebuild = prepare(updates, state, params)
         return [inputs], lambda new: rebuild(*new[0])
 
-    return init, updating(Plan([Rule(rule, with_params)], prepare_all, reads_updates))
+    rules = [Rule(rule, with_params, slots)]
+    return init, updating(Plan(rules, prepare_all, reads_updates))
 
 
 def updating(plan: Plan) -> Callable[..., Any]:

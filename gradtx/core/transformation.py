@@ -2,12 +2,18 @@
 
 import functools
 import inspect
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
+import jax
+
 from gradtx.core import trees
 from gradtx.core.apply import apply_updates
-from gradtx.core.call import Call
+from gradtx.core.call import Call, show
+from gradtx.core.hints import bind, no_transformation
+from gradtx.core.outcome import checked
 from gradtx.core.pair import GradientTransformation, GradientTransformationExtraArgs
 from gradtx.core.plan import Plan, plan_of
 from gradtx.core.widths import inside, outermost, widened
@@ -42,16 +48,63 @@ def transformation(
       double()
     """
 
+    signature, name = inspect.signature(factory), show(factory)
+
     @functools.wraps(factory)
     def build(*args: P.args, **kwargs: P.kwargs) -> GradientTransformationExtraArgs:
-        return remember(factory(*args, **kwargs), Call(build, args, kwargs))
+        bind(signature, name, args, kwargs)
+        call = Call(build, args, kwargs)
+        with trees.at_work(name):
+            made = made_by(call, factory)
+        return remember(made, call)
 
     build.__dict__["is_transformation"] = True
     return build
 
 
+def made_by(call: Call, factory: Callable[..., Any]) -> Any:
+    """What the factory returns for a call; for an equal one, the same again.
+
+    Rules are compiled for the functions that they are: outside of `jit`, a
+    transformation built anew in each step would be compiled in each. Calls with arrays
+    in them are not kept, nor are those with functions that close over more than
+    numbers: they might not mean the same again.
+    """
+    # Copies of lists and dicts: changing them later changes nothing that is kept.
+    make = functools.partial(factory, *call.args, **call.kwargs)
+    if not call.is_plain:
+        return make()
+    try:
+        key = call.key, *_flags()
+    except TypeError:  # arguments that do not fit: the factory says which
+        return make()
+    with _lock:
+        if key in _made:
+            _made.move_to_end(key)
+            return _made[key]
+    with jax.ensure_compile_time_eval():  # inside of jit, too, arrays are arrays
+        made = make()
+    with _lock:
+        _made[key] = made
+        while len(_made) > MOST_KEPT:
+            _made.popitem(last=False)
+    return made
+
+
+MOST_KEPT = 512
+_made: OrderedDict[Any, Any] = OrderedDict()
+_lock = threading.Lock()
+
+
+def _flags() -> tuple[Any, ...]:
+    """What a factory's own arrays, if it makes any, depend on beside its arguments."""
+    config: Any = jax.config
+    return config.jax_enable_x64, config.jax_numpy_dtype_promotion
+
+
 def remember(made: tuple[Any, ...], call: Call) -> GradientTransformationExtraArgs:
     """Attach a call to what it made."""
+    check_made(call.name, made)
     made_of = None
     if isinstance(made, GradientTransformation):  # an alias, under its own name
         init, update, step = made.init, made.update, made._step
@@ -61,6 +114,10 @@ def remember(made: tuple[Any, ...], call: Call) -> GradientTransformationExtraAr
         step = takes_extra(rest[0]) if rest else None
     init, update = unguarded(init), unguarded(update)
     update, plan = takes_extra(update), plan_of(update)
+    if plan is None and made_of is None:
+        update = checked(update, "updates")
+    if step is not None and made_of is None:
+        step = checked(unguarded(step), "params")
     if step is None:
         step = _step_of(update) if plan is None else functools.partial(_apply, plan)
     guarded = outermost(_guard_update(call, update))
@@ -71,6 +128,23 @@ def remember(made: tuple[Any, ...], call: Call) -> GradientTransformationExtraAr
     tx.made_of = made_of
     tx._step = _guard_update(call, unguarded(step))
     return tx
+
+
+def check_made(name: str, made: Any) -> None:
+    """Raise unless a factory gave what a transformation is made of.
+
+    Raises:
+      TypeError: if it is neither two or three functions nor a transformation.
+    """
+    if isinstance(made, GradientTransformation) or (
+        isinstance(made, tuple) and len(made) in (2, 3) and all(map(callable, made))
+    ):
+        return
+    returned = f"{made!r:.60}" if made is not None else "None: is there no return?"
+    raise TypeError(
+        f"{name}: a factory must return init, update (and step, if it has one), or a "
+        f"transformation; it returned {returned}"
+    )
 
 
 def _apply(plan: Plan, updates: Any, state: Any, params: Any, **extra: Any) -> Any:
@@ -92,15 +166,24 @@ def unguarded(fn: Callable[..., Any]) -> Callable[..., Any]:
     return getattr(fn, "unguarded", fn)
 
 
+def hands_on(init: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark an `init` that leaves it to others to look at the parameters' leaves.
+
+    A mask may take a leaf away from them that is no array.
+    """
+    init.__dict__["hands_on"] = True
+    return init
+
+
 def _guard_init(call: Call, init: Callable[..., Any]) -> Callable[..., Any]:
     name = call.name
+    looks = not getattr(init, "hands_on", False)
 
     def guarded(params: Any) -> Any:
-        token = trees.callers.set((*trees.callers.get(), name))
-        try:
+        with trees.at_work(name):
+            if looks:
+                trees.check_arrays(params)
             return init(params)
-        finally:
-            trees.callers.reset(token)
 
     guarded.__dict__["unguarded"] = init
     return guarded
@@ -118,12 +201,18 @@ def _guard_update(call: Call, update: Callable[..., Any]) -> Callable[..., Any]:
                 # Parameters may be more than the gradients are for (LookaheadParams).
                 part = getattr(type(params), "__updates_for__", None)
                 trained = params if part is None else part(params)
-                trees.check_match("updates", updates, "params", trained)
+                try:
+                    trees.check_match("updates", updates, "params", trained)
+                except ValueError:
+                    trees.check_not_swapped(updates, state, trained)
+                    raise
             with inside():  # what is called from here is not the outermost
                 return update(updates, state, params, **extra)
         finally:
             trees.callers.reset(token)
 
+    guarded.__name__ = "update"
+    guarded.__qualname__ = f"{name}.update"  # in Python's own errors of arguments
     guarded.__dict__["unguarded"] = update
     return guarded
 
@@ -169,10 +258,7 @@ def with_extra_args_support(tx: Any) -> GradientTransformationExtraArgs:
     ):
         init, update = getattr(tx, "init", None), getattr(tx, "update", None)
         if isinstance(tx, type) or not (callable(init) and callable(update)):
-            raise trees.failure(
-                f"expected a gradient transformation (init, update), got {tx!r}.",
-                TypeError,
-            )
+            raise TypeError(no_transformation(tx))
     else:
         init, update = tx
     made = GradientTransformationExtraArgs(init, takes_extra(update))
@@ -192,11 +278,13 @@ def inner_of(place: str, tx: Any) -> GradientTransformationExtraArgs:
         raise TypeError(f"{place}: {error}") from None
     if made.call is not None or plan_of(made.update) is not None:
         return made
-    return _in_width(made)
+    return _from_elsewhere(place, made)
 
 
-def _in_width(tx: GradientTransformationExtraArgs) -> GradientTransformationExtraArgs:
-    """One from elsewhere, which computes in the dtypes it is given: they are float32.
+def _from_elsewhere(
+    place: str, tx: GradientTransformationExtraArgs
+) -> GradientTransformationExtraArgs:
+    """One that computes in the dtypes it is given: they are float32.
 
     Its state too: what `init` makes of bfloat16 parameters `update` would give back in
     float32, and no `scan` takes a state that changes.
@@ -209,4 +297,4 @@ def _in_width(tx: GradientTransformationExtraArgs) -> GradientTransformationExtr
     def update(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
         return tx.update(widened(updates), state, widened(params), **extra)
 
-    return GradientTransformationExtraArgs(init, update)
+    return GradientTransformationExtraArgs(init, checked(update, "updates", place))

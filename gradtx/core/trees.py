@@ -1,15 +1,26 @@
 """Trees of arrays: leaves by name, and errors that name the leaf that is wrong."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeGuard
 
 import jax
 import jax.numpy as jnp
 
 # The transformations at work, the outermost first: errors begin with their names.
 callers: ContextVar[tuple[str, ...]] = ContextVar("gradtx_callers", default=())
+
+
+@contextmanager
+def at_work(*names: str) -> Iterator[None]:
+    """Inside of it errors begin with the names, after those that are outside."""
+    token = callers.set((*callers.get(), *names))
+    try:
+        yield
+    finally:
+        callers.reset(token)
 
 
 def is_none(x: Any) -> bool:
@@ -19,6 +30,20 @@ def is_none(x: Any) -> bool:
 def absent(leaf: Any) -> bool:
     """No gradient here: `None`, or the float0 that `jax.grad` gives for integers."""
     return leaf is None or getattr(leaf, "dtype", None) == jax.dtypes.float0
+
+
+def is_function(value: Any) -> TypeGuard[Callable[..., Any]]:
+    """Whether to call it, where a tree or a function may be given.
+
+    A module with `__call__` (Equinox) is a tree; one without leaves, and what wraps a
+    function in a node (`Partial`, `equinox.filter_jit`), is none.
+    """
+    if not callable(value):
+        return False
+    if isinstance(value, jax.tree_util.Partial) or hasattr(value, "__wrapped__"):
+        return True
+    leaves = jax.tree.leaves(value)
+    return not leaves or leaves[0] is value
 
 
 def as_array(x: Any) -> jax.Array:
@@ -59,10 +84,11 @@ def leaves_like(treedef: Any, tree: Any, name: str, like: Any) -> list[Any]:
     try:
         return treedef.flatten_up_to(tree)
     except (ValueError, TypeError, KeyError):
-        raise failure(_first_difference("updates", like, name, tree)) from None
+        raise failure(first_difference("updates", like, name, tree)) from None
 
 
-def _first_difference(name: str, tree: Any, other_name: str, other: Any) -> str:
+def first_difference(name: str, tree: Any, other_name: str, other: Any) -> str:
+    """What to say of two trees of different structures."""
     here = [path for path, _ in paths_of(tree)]
     there = [path for path, _ in paths_of(other)]
     for path in here:
@@ -71,10 +97,67 @@ def _first_difference(name: str, tree: Any, other_name: str, other: Any) -> str:
     for path in there:
         if path not in here:
             return f"{other_name}{path} has no counterpart in {name}: {_outline(here)}"
+    path, one, two = first_misfit(tree, other) or ("", tree, other)
     return (
-        f"{name} and {other_name} are trees of different types: "
-        f"{jax.tree.structure(tree)} and {jax.tree.structure(other)}."
+        f"{name} and {other_name} are trees of different types: {name}{path} is "
+        f"{one}, {other_name}{path} is {two}."
     )
+
+
+def first_misfit(
+    tree: Any,
+    other: Any,
+    is_leaf: Callable[[Any], bool] = is_none,
+    prefix: bool = False,
+    path: tuple[Any, ...] = (),
+) -> tuple[str, str, str] | None:
+    """Where two trees begin to differ, and what either has there, in words.
+
+    Args:
+      is_leaf: knows nodes of the first that count as leaves.
+      prefix: whether a leaf of the first goes with any tree of the other.
+    """
+    here = _children(tree, is_leaf)
+    there = _children(other, is_none)
+    if here is None and (prefix or there is None):
+        return None
+    if here is None or there is None or here[1] != there[1]:
+        words = _kind(tree, here), _kind(other, there)
+        if words[0] == words[1]:
+            words = f"{words[0]} {here and here[1]}", f"{words[1]} {there and there[1]}"
+        return jax.tree_util.keystr(path), *words
+    for (key, one), (_, two) in zip(here[0], there[0], strict=True):
+        found = first_misfit(one, two, is_leaf, prefix, (*path, *key))
+        if found is not None:
+            return found
+    return None
+
+
+def _children(node: Any, is_leaf: Callable[[Any], bool]) -> Any:
+    """The children of a node with their keys, and its own structure; None of a leaf."""
+
+    def below(x: Any) -> bool:
+        return x is not node
+
+    if is_leaf(node) or jax.tree_util.all_leaves([node]):
+        return None
+    pairs = jax.tree_util.tree_flatten_with_path(node, is_leaf=below)[0]
+    return pairs, jax.tree.structure(node, is_leaf=below)
+
+
+def _kind(node: Any, children: Any) -> str:
+    """A node in words: its type, and its keys or how many children it has."""
+    if children is None:
+        is_array = hasattr(node, "dtype") and hasattr(node, "shape")
+        return "an array" if is_array else f"{node!r:.60}"
+    kind, pairs = type(node), children[0]
+    name = kind.__qualname__
+    if kind.__module__ not in ("builtins", "collections"):
+        name = f"{kind.__module__}.{name}"
+    if isinstance(node, tuple | list):
+        return f"a {name} of {len(pairs)}"
+    keys = ", ".join(jax.tree_util.keystr(key) for key, _ in pairs[:5])
+    return f"a {name} with {keys or 'nothing'}{', ...' if len(pairs) > 5 else ''}"
 
 
 def _outline(paths: list[str]) -> str:
@@ -90,17 +173,29 @@ def check_match(name: str, tree: Any, other_name: str, other: Any) -> None:
     leaves, treedef = leaves_of(tree)
     others, other_def = leaves_of(other)
     if treedef != other_def:
-        raise failure(_first_difference(name, tree, other_name, other))
+        raise failure(first_difference(name, tree, other_name, other))
     for i, (a, b) in enumerate(zip(leaves, others, strict=True)):
         if absent(a):
             continue
-        problem = _leaf_problem(name, a, other_name, b)
+        problem = leaf_problem(name, a, other_name, b)
         if problem:
             path = paths_of(tree)[i][0]
             raise failure(problem.format(path=path))
 
 
-def _leaf_problem(name: str, a: Any, other_name: str, b: Any) -> str | None:
+def check_not_swapped(updates: Any, state: Any, params: Any) -> None:
+    """Raise if the state has the structure that the parameters should have."""
+    treedef = leaves_of(updates)[1]
+    if leaves_of(params)[1] != treedef and leaves_of(state)[1] == treedef:
+        raise failure(
+            "the second argument looks like parameters, the third like a state. Call "
+            "update(updates, state, params).",
+            TypeError,
+        )
+
+
+def leaf_problem(name: str, a: Any, other_name: str, b: Any) -> str | None:
+    """What to say of two leaves that do not fit, with {path} in it; else nothing."""
     if b is None:
         return f"{name}{{path}} is an array, {other_name}{{path}} is None."
     if jnp.shape(a) != jnp.shape(b):
@@ -137,18 +232,29 @@ def check_inexact(leaves: list[Any], tree: Any, name: str = "updates") -> None:
 
 
 def check_arrays(params: Any) -> None:
-    """Raise unless every leaf that is there is an array or a number."""
+    """Raise unless every leaf that is there is an array of numbers, or its shape."""
     for i, leaf in enumerate(leaves_of(params)[0]):
-        if absent(leaf):
-            continue
-        try:
-            dtype_of(leaf)
-        except TypeError:
+        if not absent(leaf) and not _is_numeric(leaf):
             raise failure(
-                f"params{paths_of(params)[i][0]} is {leaf!r:.60}, not an array. Give "
-                f"the arrays only; None stands for the rest.",
+                f"params{paths_of(params)[i][0]} is {leaf!r:.60}, not an array of "
+                f"numbers. Give the arrays only, as equinox.filter(model, "
+                f"equinox.is_array) does: None stands for the rest; or mask the leaf.",
                 TypeError,
-            ) from None
+            )
+
+
+def _is_numeric(leaf: Any) -> bool:
+    if isinstance(leaf, str | type):  # of which JAX would read off a dtype
+        return False
+    try:
+        return not jnp.issubdtype(dtype_of(leaf), jax.dtypes.extended)  # keys
+    except TypeError:
+        return False
+
+
+def is_abstract(x: Any) -> bool:
+    """A shape without an array, for which a state of zeros is made."""
+    return isinstance(x, jax.ShapeDtypeStruct)
 
 
 def map_present(fn: Callable[[Any], Any], tree: Any) -> Any:
@@ -165,4 +271,20 @@ def or_else(tree: Any, other: Any) -> Any:
 
 def compute_dtype(dtype: Any) -> Any:
     """The dtype to compute in: the given one, at least float32."""
-    return jnp.promote_types(dtype, jnp.float32)
+    # Not by promote_types, which refuses under jax.numpy_dtype_promotion("strict").
+    if not jnp.issubdtype(dtype, jnp.inexact) or jnp.finfo(dtype).bits < 32:
+        return jnp.dtype(jnp.float32)
+    return jnp.dtype(dtype)
+
+
+def wider(*dtypes: Any) -> Any:
+    """The dtype that holds all; of those that JAX widens to nothing, float32."""
+    return functools.reduce(jnp.promote_types, map(_widened, dtypes))
+
+
+@functools.cache
+def _widened(dtype: Any) -> Any:
+    narrow = (jnp.iinfo, 8) if jnp.issubdtype(dtype, jnp.integer) else (jnp.finfo, 16)
+    if jnp.issubdtype(dtype, jnp.bool_) or narrow[0](dtype).bits >= narrow[1]:
+        return jnp.dtype(dtype)
+    return jnp.dtype(jnp.float32)  # float8, float4, int4, uint2

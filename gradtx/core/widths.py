@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx.core import trees
 from gradtx.core.trees import absent, compute_dtype, dtype_of, is_inexact, leaves_of
 
 # Whether another transformation is around the one at work.
@@ -57,21 +58,21 @@ def handed_out(new: Any, updates: Any, params: Any) -> Any:
     own = given if params is None else leaves_of(params)[0]
     own = own if len(own) == len(leaves) else given
     for i, (u, g, p) in enumerate(zip(leaves, given, own, strict=True)):
-        leaves[i] = u if absent(u) else _cast(u, wider(g, p))
+        leaves[i] = u if absent(u) else _cast(u, wider_of(g, p))
     return treedef.unflatten(leaves)
 
 
 def on_the_way(g: Any, p: Any = None) -> Any:
     """The dtype that an update travels in: at least float32 and the parameter's."""
-    dtype = wider(g, p)
+    dtype = wider_of(g, p)
     return compute_dtype(dtype) if is_inexact(dtype) else dtype
 
 
-def wider(g: Any, p: Any) -> Any:
+def wider_of(g: Any, p: Any) -> Any:
     """The wider of two dtypes; the one there is, if a leaf is not."""
     dtypes = [dtype_of(x) for x in (g, p) if not absent(x)]
     if len(dtypes) == 2 and dtypes[0] != dtypes[1]:
-        return jnp.promote_types(*dtypes)
+        return trees.wider(*dtypes)
     return dtypes[0] if dtypes else jnp.dtype(jnp.float32)
 
 
@@ -86,7 +87,20 @@ def _cast(u: Any, dtype: Any) -> Any:
 
 
 def widened(tree: Any) -> Any:
-    """Floating arrays in at least float32; everything else as it is."""
+    """The tree with its floating arrays in at least float32.
+
+    For an `update` written by hand: what it computes of these is not rounded on its way
+    through a chain, and is as wide as what an inner transformation gives, as the
+    branches of a `lax.cond` have to be.
+
+    Args:
+      tree: any tree; what is no floating array stays as it is.
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> gradtx.tree.widened({"w": jnp.ones(2, jnp.bfloat16), "n": 3})
+      {'n': 3, 'w': Array([1., 1.], dtype=float32)}
+    """
 
     def wide(x: Any) -> Any:
         if not isinstance(x, jax.Array | np.ndarray | jax.ShapeDtypeStruct):

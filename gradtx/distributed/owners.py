@@ -9,7 +9,7 @@ from jax import lax
 
 from gradtx.core.axes import Names, apart, as_varying, gathered, size_of
 from gradtx.core.trees import absent, as_array, failure, leaves_of
-from gradtx.core.widths import handed_out, wider
+from gradtx.core.widths import handed_out, wider_of
 
 
 def owners(sizes: Sequence[int], n: int) -> list[int]:
@@ -113,7 +113,7 @@ def _shape(x: Any) -> jax.ShapeDtypeStruct:
 def _as_wide(grads: Sequence[Any], params: Sequence[Any]) -> list[Any]:
     """The updates, as shapes, as wide as they are handed out."""
     return [
-        g if absent(g) else jax.ShapeDtypeStruct(jnp.shape(g), wider(g, p))
+        g if absent(g) else jax.ShapeDtypeStruct(jnp.shape(g), wider_of(g, p))
         for g, p in zip(grads, params, strict=True)
     ]
 

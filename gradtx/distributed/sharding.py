@@ -30,11 +30,14 @@ def state_sharding(
 ) -> Any:
     """The sharding of every array of a transformation's state.
 
-    An array that `init` makes from a parameter lies as the parameter does. One of
-    another shape keeps the axes of those dimensions that can be told by their sizes
-    (a row of factored moments, a history with a leading axis); where two dimensions
-    are alike and sharded differently it is replicated, as are counts, keys and the
-    vectors of `flatten`: they join leaves that may all lie differently.
+    An array that has the shape of its parameter, such as a moment, is split over the
+    devices as the parameter is. An array that `init` made from a parameter in another
+    shape (a row of factored moments, a history with a leading axis) is split along
+    those of its dimensions that are found again in the parameter, by their sizes. Where
+    that is not clear, because two dimensions of the parameter have one size and are
+    split differently, every device keeps the whole array. So it does with counts,
+    random keys, and the vectors of `flatten`, which join leaves that may all be split
+    differently.
 
     `jax.jit(tx.init, out_shardings=state_sharding(tx, params, ...))(params)` makes
     the state in place: no device holds a full copy at any time.

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradtx.core import check
-from gradtx.core.plan import check_state, need_params
+from gradtx.core.once import compiled_once
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import check_arrays
 from gradtx.core.types import Scalar, Updates
@@ -55,10 +55,11 @@ def scale_by_backtracking_linesearch(
         update(updates, state, params, value=, grad=, value_fn=, **extra)
 
     takes the value and gradient at `params` and the function, which it calls with
-    parameters and those of the extra arguments that it names. It runs last in a chain,
-    not inside of `masked`, `partition` or `flatten`, where the function would be given
-    other parameters than its own. For complex parameters `grad` is what `jax.grad`
-    gives and updates are made of its conjugate.
+    parameters and those of the extra arguments that it names. It runs last in a chain.
+    Inside of `masked` and `partition` the function is called with the whole tree, the
+    other leaves as they are before the step; not inside of `flatten`, where it would be
+    given other parameters than its own. For complex parameters `grad` is what
+    `jax.grad` gives and updates are made of its conjugate.
 
     State: four numbers; with `store_grad` one array per parameter. Each step computes
     at most max_backtracking_steps + 1 values.
@@ -125,6 +126,7 @@ def scale_by_backtracking_linesearch(
             ),
         )
 
+    @compiled_once
     def update(
         updates,
         state,
@@ -135,14 +137,11 @@ def scale_by_backtracking_linesearch(
         value_fn: Any = None,
         **extra,
     ):
-        need_params(params)
-        check_state(state, ScaleByBacktrackingLinesearchState)
-        objective.need_extra(value=value, grad=grad, value_fn=value_fn)
-        objective.check_direction(updates, grad)
-        dtype = state.learning_rate.dtype
-        fn = objective.bound(value_fn, extra)
-        value = jnp.asarray(value, dtype)
-        slope = objective.slope(updates, grad, dtype)
+        fn, value, slope = objective.begin(
+            *(ScaleByBacktrackingLinesearchState, updates, state, params, extra),
+            **{"value": value, "grad": grad, "value_fn": value_fn},
+        )
+        dtype = value.dtype
         allowance = rtol * jnp.abs(value) + atol
 
         def shorten(carry):

@@ -12,6 +12,7 @@ from jax import lax
 
 from gradtx.core.apply import apply_updates
 from gradtx.core.leafwise import slot_dtype
+from gradtx.core.plan import check_state, need_params
 from gradtx.core.trees import (
     absent,
     callers,
@@ -61,6 +62,31 @@ def bound(value_fn: Callable[..., Any], extra: Mapping[str, Any]) -> Callable[..
         known = {p.name for p in parameters[1:]}
         extra = {name: value for name, value in extra.items() if name in known}
     return functools.partial(value_fn, **extra) if extra else value_fn
+
+
+def begin(
+    State: Any,
+    updates: Any,
+    state: Any,
+    params: Any,
+    extra: Mapping[str, Any],
+    *,
+    value: Any,
+    grad: Any,
+    value_fn: Any,
+) -> tuple[Callable[..., Any], jax.Array, jax.Array]:
+    """What a search begins with: the function of parameters alone, value and slope.
+
+    Raises:
+      ValueError, TypeError: an argument that is missing or does not fit.
+    """
+    need_params(params)
+    check_state(state, State)
+    need_extra(value=value, grad=grad, value_fn=value_fn)
+    check_direction(updates, grad)
+    dtype = state.learning_rate.dtype
+    fn = bound(value_fn, extra)
+    return fn, jnp.asarray(value, dtype), slope(updates, grad, dtype)
 
 
 def check_unless_infinite(

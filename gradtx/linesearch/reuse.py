@@ -13,6 +13,8 @@ from gradtx.tree import access
 
 def value_and_grad_from_state(
     value_fn: Callable[..., Any],
+    *,
+    has_aux: bool = False,
 ) -> Callable[..., tuple[Any, Any]]:
     """As `jax.value_and_grad`, but read from the state where a line search left them.
 
@@ -26,6 +28,9 @@ def value_and_grad_from_state(
 
     Args:
       value_fn: from parameters and further arguments to a real scalar.
+      has_aux: whether it returns `(value, aux)`; `fn` then gives
+        `((value, aux), grad)`. A line search keeps no aux: each step calls the function
+        for it, without the gradient. Give the line search a function without.
 
     Returns:
       `fn(params, *args, state, **kwargs) -> (value, grad)`; the state is that of the
@@ -67,16 +72,21 @@ def value_and_grad_from_state(
 
         def read(params: Any) -> Any:
             pairs = zip(leaves, leaves_of(grad)[0], strict=True)
-            return value, treedef.unflatten(
+            known = value
+            if has_aux:
+                known = value, value_fn(params, *args, **kwargs)[1]
+            return known, treedef.unflatten(
                 g if g is None else g.astype(dtype_of(p)) for p, g in pairs
             )
 
         def compute(params: Any) -> Any:
-            new, g = jax.value_and_grad(value_fn, allow_int=True)(
+            new, g = jax.value_and_grad(value_fn, has_aux=has_aux, allow_int=True)(
                 params, *args, **kwargs
             )
             found = [None if absent(x) else x for x in leaves_of(g)[0]]
-            return jnp.asarray(new, value.dtype), treedef.unflatten(found)
+            new, *aux = new if has_aux else (new,)
+            new = jnp.asarray(new, value.dtype)
+            return (new, *aux) if has_aux else new, treedef.unflatten(found)
 
         return lax.cond(jnp.isfinite(value), read, compute, params)
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import check
-from gradtx.core.plan import check_state, need_params
+from gradtx.core.once import compiled_once
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import check_arrays
 from gradtx.core.types import Scalar, Updates
@@ -65,10 +65,11 @@ def scale_by_zoom_linesearch(
         update(updates, state, params, value=, grad=, value_fn=, **extra)
 
     takes the value and gradient at `params` and the function, which it calls with
-    parameters and those of the extra arguments that it names. It runs last in a chain,
-    not inside of `masked`, `partition` or `flatten`, where the function would be given
-    other parameters than its own. For complex parameters `grad` is what `jax.grad`
-    gives and updates are made of its conjugate.
+    parameters and those of the extra arguments that it names. It runs last in a chain.
+    Inside of `masked` and `partition` the function is called with the whole tree, the
+    other leaves as they are before the step; not inside of `flatten`, where it would be
+    given other parameters than its own. For complex parameters `grad` is what
+    `jax.grad` gives and updates are made of its conjugate.
 
     State: one array per parameter and five numbers; in a step, one more array. The
     gradient is that of the new parameters: `value_and_grad_from_state` saves computing
@@ -147,6 +148,7 @@ def scale_by_zoom_linesearch(
             ),
         )
 
+    @compiled_once
     def update(
         updates,
         state,
@@ -157,12 +159,11 @@ def scale_by_zoom_linesearch(
         value_fn: Any = None,
         **extra,
     ):
-        need_params(params)
-        check_state(state, ScaleByZoomLinesearchState)
-        objective.need_extra(value=value, grad=grad, value_fn=value_fn)
-        objective.check_direction(updates, grad)
-        dtype = state.learning_rate.dtype
-        fn = objective.bound(value_fn, extra)
+        fn, value, slope = objective.begin(
+            *(ScaleByZoomLinesearchState, updates, state, params, extra),
+            **{"value": value, "grad": grad, "value_fn": value_fn},
+        )
+        dtype = value.dtype
 
         def evaluate(step: jax.Array) -> tuple[jax.Array, Any, jax.Array]:
             at = objective.moved(params, step, updates)
@@ -170,11 +171,7 @@ def scale_by_zoom_linesearch(
             g = objective.stored(g, state.grad)
             return jnp.asarray(new, dtype), g, objective.slope(updates, g, dtype)
 
-        start = Point(
-            jnp.zeros([], dtype),
-            jnp.asarray(value, dtype),
-            objective.slope(updates, grad, dtype),
-        )
+        start = Point(jnp.zeros([], dtype), value, slope)
         last = jnp.where(state.learning_rate > 0, state.learning_rate, 1)
         guess = last if initial_guess_strategy == "keep" else 1.0
         result = search(

@@ -1,12 +1,14 @@
-"""Adam, and Adam with Nesterov's momentum."""
+"""Adam; with Nesterov's momentum and with AMSGrad's maximum as options."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from gradtx.core import check
 from gradtx.core.compose import chain
-from gradtx.core.leafwise import leafwise, zeros
+from gradtx.core.leafwise import Slot, leafwise, zeros
 from gradtx.core.numerics import abs_sq, divide, one_minus_power, root
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar, ScalarOrSchedule, Updates
@@ -17,6 +19,17 @@ class ScaleByAdamState(NamedTuple):
     count: jax.Array  # steps taken, int32
     mu: Updates  # first moment, shaped like params, float32 at least
     nu: Updates  # second moment, real, shaped like params, float32 at least
+
+
+class ScaleByAmsgradState(NamedTuple):
+    count: jax.Array  # steps taken, int32
+    mu: Updates  # first moment, shaped like params, float32 at least
+    nu: Updates  # second moment, real, shaped like params, float32 at least
+    nu_max: Updates  # largest second moment used so far, like nu
+
+
+# Whether the second moment is the largest so far, and of which: True is "corrected".
+Amsgrad = bool | Literal["corrected", "uncorrected"]
 
 
 def corrections(b1: Scalar, b2: Scalar, count: jax.Array, on: bool, nesterov: bool):
@@ -45,6 +58,7 @@ def scale_by_adam(
     nesterov: bool = False,
     bias_correction: bool = True,
     nu_dtype: Any = None,
+    amsgrad: Amsgrad = False,
 ):
     """Divide the average gradient by the root of the average squared gradient.
 
@@ -57,7 +71,7 @@ def scale_by_adam(
     The result does not change when the loss is multiplied by a constant (eps = 0).
     Where numerator and denominator are both zero, so is the result.
 
-    State: two arrays per parameter and one int32.
+    State: two arrays per parameter and one int32; three arrays with amsgrad.
 
     Args:
       b1: decay of the first moment, in [0, 1).
@@ -65,14 +79,17 @@ def scale_by_adam(
         noisy; it looks back over about 1 / (1 - b2) steps.
       eps: added outside of the root, at least 0 (units: gradient). The paper's
         algorithm has it there, 1e-8.
-      eps_root: added inside of the root, at least 0 (units: gradient squared). Some
-        lectures have it there. Derivatives through the optimizer do not need it: that
-        of the root is taken to be 0 where the moment is 0.
+      eps_root: added inside of the root, at least 0 (units: gradient squared). Cohen
+        (page 11) and Adam and friends have it there (docs/lectures_adam.md).
+        Derivatives through the optimizer do not need it: that of the root is taken to
+        be 0 where the moment is 0.
       mu_dtype, nu_dtype: dtypes of the moments; by default the parameter's, at least
         float32. In bfloat16 a second moment with b2 = 0.999 stands still.
       nesterov: whether to use the first moment one step ahead.
       bias_correction: whether to correct for the start from zero. Without it the
         first step is (1 - b1) / sqrt(1 - b2) times as long, 3.2 by default.
+      amsgrad: whether to divide by the largest second moment so far: `True` or
+        "corrected", or "uncorrected" as in PyTorch, see `scale_by_amsgrad`.
 
     Raises:
       ValueError: a number out of range.
@@ -86,23 +103,78 @@ def scale_by_adam(
       >>> tx.update(jnp.array([0.5, -20.0]), tx.init(jnp.ones(2)))[0]
       Array([ 1., -1.], dtype=float32)
     """
+    return moments(
+        b1,
+        b2,
+        eps,
+        eps_root,
+        amsgrad,
+        nesterov,
+        lambda count: corrections(b1, b2, count, bias_correction, nesterov),
+        mu=zeros(mu_dtype),
+        nu=zeros(nu_dtype, real=True),
+    )
+
+
+def moments(
+    b1: Scalar,
+    b2: Scalar,
+    eps: Scalar,
+    eps_root: Scalar,
+    amsgrad: Amsgrad,
+    nesterov: bool,
+    scalars: Callable[[jax.Array], Any],
+    mu: Slot,
+    nu: Slot,
+):
+    """The rule of Adam and of AMSGrad.
+
+    Args:
+      b1, b2, eps, eps_root, amsgrad, nesterov: see `scale_by_adam`.
+      scalars: from the count to the factors of mu, g and nu, see `corrections`; that of
+        g may be left out with amsgrad.
+      mu, nu: the slots of the state.
+
+    Returns:
+      `init, update`.
+    """
     check.decay("b1", b1)
     check.decay("b2", b2)
     check.nonnegative("eps", eps)
     check.nonnegative("eps_root", eps_root)
+    check.choice("amsgrad", amsgrad, (False, True, "corrected", "uncorrected"))
 
-    def rule(g, mu, nu, mu_factor, g_factor, nu_factor):
+    def averages(g, mu, nu, mu_factor, g_factor=0.0):
         mu = b1 * mu + (1 - b1) * g
         nu = b2 * nu + (1 - b2) * abs_sq(g)
         ahead = mu_factor * mu + g_factor * g if nesterov else mu_factor * mu
-        return divide(ahead, root(nu_factor * nu + eps_root) + eps, eps), mu, nu
+        return ahead, mu, nu
 
+    def over_root(ahead, nu):
+        return divide(ahead, root(nu + eps_root) + eps, eps)
+
+    def rule(g, mu, nu, mu_factor, g_factor, nu_factor):
+        ahead, mu, nu = averages(g, mu, nu, mu_factor, g_factor)
+        return over_root(ahead, nu_factor * nu), mu, nu
+
+    def rule_of_the_largest(g, mu, nu, largest, *factors):
+        *of_ahead, nu_factor = factors
+        ahead, mu, nu = averages(g, mu, nu, *of_ahead)
+        if amsgrad == "uncorrected":
+            largest = jnp.maximum(largest, nu)
+            return over_root(ahead, nu_factor * largest), mu, nu, largest
+        largest = jnp.maximum(largest, nu_factor * nu)
+        return over_root(ahead, largest), mu, nu, largest
+
+    if amsgrad is False:
+        return leafwise(ScaleByAdamState, rule, scalars=scalars, mu=mu, nu=nu)
     return leafwise(
-        ScaleByAdamState,
-        rule,
-        scalars=lambda t: corrections(b1, b2, t, bias_correction, nesterov),
-        mu=zeros(mu_dtype),
-        nu=zeros(nu_dtype, real=True),
+        ScaleByAmsgradState,
+        rule_of_the_largest,
+        scalars=scalars,
+        mu=mu,
+        nu=nu,
+        nu_max=nu,
     )
 
 
@@ -118,22 +190,30 @@ def adam(
     nesterov: bool = False,
     bias_correction: bool = True,
     nu_dtype: Any = None,
+    amsgrad: Amsgrad = False,
 ):
     """Adam: `scale_by_adam`, then the learning rate.
 
-    An entry mostly moves by less than learning_rate a step; after a long time without
-    gradients, at a single one, by learning_rate (1 - b1) / sqrt(1 - b2), 3.2 rates by
-    default. The paper takes max(1, (1 - b1) / sqrt(1 - b2)) for a bound, but several
-    gradients in a row after that time go further, for b1^2 < b2 up to
-    (1 - b1) / sqrt((1 - b2) (1 - b1^2 / b2)), 7.3 rates by default.
+    Each entry of the parameters is moved by the average of its recent gradients,
+    divided by their usual size. So the length of a step does not depend on how large
+    the gradients are, but on how far they agree: it is about learning_rate where they
+    all have one sign, and less where the sign changes.
 
-    State: two arrays per parameter and one int32.
+    A step is longer than learning_rate where gradients come back after a long time
+    without any. The average of squares remembers more steps than the average of
+    gradients, so it takes in less of the first one, and the quotient is large: the
+    entry moves by learning_rate (1 - b1) / sqrt(1 - b2), 3.2 times learning_rate by
+    default. The paper takes that for the largest step there is (or 1, if it is less
+    than 1). But the next gradients of that sign make it longer still, for b1^2 < b2 up
+    to learning_rate (1 - b1) / sqrt((1 - b2) (1 - b1^2 / b2)), 7.3 times by default.
+
+    State: two arrays per parameter and one int32; three arrays with amsgrad.
 
     Args:
       learning_rate: a finite number or a schedule; 1e-3 is the paper's, 1e-4 to 5e-4
         are common for large networks.
-      b1, b2, eps, eps_root, mu_dtype, nesterov, bias_correction, nu_dtype: see
-        `scale_by_adam`.
+      b1, b2, eps, eps_root, mu_dtype, nesterov, bias_correction, nu_dtype, amsgrad:
+        see `scale_by_adam`.
 
     Raises:
       ValueError: a number out of range.
@@ -158,53 +238,7 @@ def adam(
             nesterov=nesterov,
             bias_correction=bias_correction,
             nu_dtype=nu_dtype,
+            amsgrad=amsgrad,
         ),
         scale_by_learning_rate(learning_rate),
-    )
-
-
-@transformation
-def nadam(
-    learning_rate: ScalarOrSchedule,
-    b1: Scalar = 0.9,
-    b2: Scalar = 0.999,
-    eps: Scalar = 1e-8,
-    eps_root: Scalar = 0.0,
-    mu_dtype: Any = None,
-    *,
-    nesterov: bool = True,
-    bias_correction: bool = True,
-    nu_dtype: Any = None,
-):
-    """NAdam: `adam` with Nesterov's momentum.
-
-    State: two arrays per parameter and one int32.
-
-    Args:
-      learning_rate: a finite number or a schedule.
-      b1, b2, eps, eps_root, mu_dtype, nesterov, bias_correction, nu_dtype: see
-        `scale_by_adam`.
-
-    Raises:
-      ValueError: a number out of range.
-
-    Source: Dozat, Incorporating Nesterov momentum into Adam (2016), algorithm 2, with
-    a constant b1 (torch.optim.NAdam lets it grow).
-
-    Example:
-      >>> import jax.numpy as jnp, gradtx
-      >>> tx = gradtx.nadam(0.1)
-      >>> params = jnp.array([1.0, 2.0])
-      >>> params, state = tx.step(jnp.ones(2), tx.init(params), params)
-    """
-    return adam(
-        learning_rate,
-        b1,
-        b2,
-        eps,
-        eps_root,
-        mu_dtype,
-        nesterov=nesterov,
-        bias_correction=bias_correction,
-        nu_dtype=nu_dtype,
     )

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from gradtx.core import check
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import leafwise, zeros
-from gradtx.core.numerics import divide, one_minus_power
+from gradtx.core.numerics import as_float, divide, one_minus_power
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar, ScalarOrSchedule
 from gradtx.optimizers.adam import ScaleByAdamState
@@ -28,18 +28,24 @@ def scale_by_adam_lp(
 
         M_t = b1 M_{t-1} + (1 - b1) g_t,           M_0 = 0
         R_t = b2^p R_{t-1} + (1 - b2^p) |g_t|^p,   R_0 = 0
-        u_t = M_t / (1 - b1^t) / (R_t / (1 - b2^(p t)) + eps)^(1/p)
+        u_t = M_t / (1 - b1^t) / (R_t / (1 - b2^(p t)) + eps^p)^(1/p)
 
-    p = 2 is Adam with the decay b2^2 and eps inside of the root; large p approaches
-    `scale_by_adamax`. What is kept is nu = R^(1/p): R itself under- or overflows
-    float32 at p = 100 already for gradients of 0.4 or 2.5.
+    p = 2 is Adam with the decay b2^2 and eps^2 inside of the root; large p approaches
+    `scale_by_adamax`, whatever the eps. What is kept is nu = R^(1/p), a p-norm:
+
+        nu_t = |(b2 nu_{t-1}, (1 - b2^p)^(1/p) g_t)|_p
+
+    R and b2^p themselves leave the range of float32 for large p: R at p = 100 already
+    for gradients of 0.4 or 2.5, b2^p at p = 1000 for b2 = 0.9.
 
     State: two arrays per parameter and one int32.
 
     Args:
       b1: decay of the first moment, in [0, 1).
       b2: decay of the norm, in [0, 1); its p-th power is that of R.
-      eps: added inside of the root, at least 0 (units: gradient to the power p).
+      eps: at least 0 (units: gradient); its p-th power is added inside of the root,
+        where Cohen adds eps itself: his 1e-8 is 1e-8 ** (1 / p) here. Such an
+        eps tends to 1 for large p, and hides every gradient below.
       p: the norm, at least 1.
       mu_dtype, nu_dtype: dtypes of the state; by default the parameter's, at least
         float32.
@@ -47,7 +53,8 @@ def scale_by_adam_lp(
     Raises:
       ValueError: a number out of range.
 
-    Source: Kingma & Ba, Adam (2015), section 7.1, before the limit is taken.
+    Source: Kingma & Ba, Adam (2015), section 7.1, before the limit is taken; there is
+    no eps there.
 
     Example:
       >>> import jax.numpy as jnp, gradtx
@@ -60,23 +67,25 @@ def scale_by_adam_lp(
     check.nonnegative("eps", eps)
     check.at_least("p", p, 1)
 
-    def norm(a, weight, b, other):
-        """(weight a^p + other b^p)^(1/p) for a, b >= 0, without large powers."""
+    def norm(a, b):
+        """(a^p + b^p)^(1/p) for a, b >= 0, without large powers."""
         largest = jnp.maximum(a, b)
         scale = jnp.where(largest > 0, largest, 1)
-        total = weight * (a / scale) ** p + other * (b / scale) ** p
+        total = (a / scale) ** p + (b / scale) ** p
         # The derivative of the root of 0 is infinite; times 0 it would be NaN.
         return largest * jnp.where(largest > 0, total, 1) ** (1 / p)
 
-    def rule(g, mu, nu, mu_factor, nu_factor):
+    def rule(g, mu, nu, mu_factor, g_factor, nu_factor):
         mu = b1 * mu + (1 - b1) * g
-        nu = norm(nu, b2**p, jnp.abs(g), 1 - b2**p)
-        root = norm(nu_factor * nu, 1, jnp.full_like(nu, eps ** (1 / p)), 1)
+        nu = norm(b2 * nu, g_factor * jnp.abs(g))
+        root = norm(nu_factor * nu, jnp.full_like(nu, eps))
         return divide(mu_factor * mu, root, eps), mu, nu
 
     def scalars(count):
-        correction = one_minus_power(b2**p, count)
-        return 1 / one_minus_power(b1, count), correction ** (-1 / p)
+        # Not of b2**p, which may be 0 in float32 or round to 1.
+        first = one_minus_power(b2, as_float(p)) ** (1 / p)
+        correction = one_minus_power(b2, p * as_float(count)) ** (-1 / p)
+        return 1 / one_minus_power(b1, count), first, correction
 
     return leafwise(
         ScaleByAdamState,

@@ -1,24 +1,15 @@
 """AMSGrad: Adam with a second moment that never falls."""
 
-from typing import Any, NamedTuple
-
-import jax
-import jax.numpy as jnp
+from typing import Any, Literal
 
 from gradtx.core import check
 from gradtx.core.compose import chain
-from gradtx.core.leafwise import leafwise, zeros
-from gradtx.core.numerics import abs_sq, divide, one_minus_power, root
+from gradtx.core.leafwise import zeros
+from gradtx.core.numerics import one_minus_power
 from gradtx.core.transformation import transformation
-from gradtx.core.types import Scalar, ScalarOrSchedule, Updates
+from gradtx.core.types import Scalar, ScalarOrSchedule
+from gradtx.optimizers.adam import ScaleByAmsgradState as ScaleByAmsgradState, moments
 from gradtx.transforms.scale import scale_by_learning_rate
-
-
-class ScaleByAmsgradState(NamedTuple):
-    count: jax.Array  # steps taken, int32
-    mu: Updates  # first moment, shaped like params, float32 at least
-    nu: Updates  # second moment, real, shaped like params, float32 at least
-    nu_max: Updates  # largest second moment used so far, like nu
 
 
 @transformation
@@ -32,6 +23,7 @@ def scale_by_amsgrad(
     bias_correction_nu: bool = True,
     *,
     nu_dtype: Any = None,
+    maximum_of: Literal["corrected", "uncorrected"] = "corrected",
 ):
     """Divide the average gradient by the root of the largest average square so far.
 
@@ -40,8 +32,14 @@ def scale_by_amsgrad(
         nu_max_t = max(nu_max_{t-1}, nu^_t),     all 0 at t = 0
         u_t = mu^_t / (sqrt(nu_max_t + eps_root) + eps)
 
-    The paper has no corrections (both off here); PyTorch's has them, as here by
-    default.
+    or, with the maximum of the uncorrected moments,
+
+        nu_max_t = max(nu_max_{t-1}, nu_t)
+        u_t = mu^_t / (sqrt(nu_max_t / (1 - b2^t) + eps_root) + eps)
+
+    The paper has no corrections (both off here). Boyd-Graber and Optax correct first,
+    PyTorch takes the maximum first. After a large first gradient the two stay apart:
+    it is the whole of nu^_1, and 1 - b2 of nu_1.
 
     State: three arrays per parameter and one int32.
 
@@ -49,8 +47,8 @@ def scale_by_amsgrad(
       b1, b2, eps, eps_root, mu_dtype, nu_dtype: see `scale_by_adam`; nu_dtype is that
         of nu_max too.
       bias_correction_mu, bias_correction_nu: whether to correct each moment for the
-        start from zero. The correction makes the first nu^ large, and the maximum
-        keeps it.
+        start from zero.
+      maximum_of: "corrected" or "uncorrected" second moments, as above.
 
     Raises:
       ValueError: a number out of range.
@@ -64,17 +62,7 @@ def scale_by_amsgrad(
       >>> tx.update(jnp.array([0.5, -20.0]), tx.init(jnp.ones(2)))[0]
       Array([ 1., -1.], dtype=float32)
     """
-    check.decay("b1", b1)
-    check.decay("b2", b2)
-    check.nonnegative("eps", eps)
-    check.nonnegative("eps_root", eps_root)
-
-    def rule(g, mu, nu, nu_max, mu_factor, nu_factor):
-        mu = b1 * mu + (1 - b1) * g
-        nu = b2 * nu + (1 - b2) * abs_sq(g)
-        nu_max = jnp.maximum(nu_max, nu_factor * nu)
-        update = divide(mu_factor * mu, root(nu_max + eps_root) + eps, eps)
-        return update, mu, nu, nu_max
+    check.choice("maximum_of", maximum_of, ("corrected", "uncorrected"))
 
     def scalars(count):
         return (
@@ -82,13 +70,16 @@ def scale_by_amsgrad(
             1 / one_minus_power(b2, count) if bias_correction_nu else 1.0,
         )
 
-    return leafwise(
-        ScaleByAmsgradState,
-        rule,
-        scalars=scalars,
+    return moments(
+        b1,
+        b2,
+        eps,
+        eps_root,
+        maximum_of,
+        False,
+        scalars,
         mu=zeros(mu_dtype),
         nu=zeros(nu_dtype, real=True),
-        nu_max=zeros(nu_dtype, real=True),
     )
 
 
@@ -104,16 +95,19 @@ def amsgrad(
     bias_correction_nu: bool = True,
     *,
     nu_dtype: Any = None,
+    maximum_of: Literal["corrected", "uncorrected"] = "corrected",
 ):
     """AMSGrad: `scale_by_amsgrad`, then the learning rate.
 
-    Converges on convex problems where Adam need not. State: three arrays per parameter
-    and one int32.
+    Converges on convex problems where Adam need not. `adam(amsgrad=True)` and
+    `adamw(amsgrad=True)` are the same rule.
+
+    State: three arrays per parameter and one int32.
 
     Args:
       learning_rate: a finite number or a schedule.
       b1, b2, eps, eps_root, mu_dtype, bias_correction_mu, bias_correction_nu,
-        nu_dtype: see `scale_by_amsgrad`.
+        nu_dtype, maximum_of: see `scale_by_amsgrad`.
 
     Raises:
       ValueError: a number out of range.
@@ -137,6 +131,7 @@ def amsgrad(
             bias_correction_mu,
             bias_correction_nu,
             nu_dtype=nu_dtype,
+            maximum_of=maximum_of,
         ),
         scale_by_learning_rate(learning_rate),
     )

@@ -11,12 +11,13 @@ from gradtx.core.axes import need_whole
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import slot_dtype
 from gradtx.core.numerics import divide, safe_increment
+from gradtx.core.once import compiled_once
 from gradtx.core.plan import check_shapes, check_state, need_params
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import (
     absent,
-    check_arrays,
     check_inexact,
+    is_abstract,
     leaves_like,
     leaves_of,
     map_present,
@@ -29,7 +30,8 @@ from gradtx.tree import arithmetic, norms
 
 
 class ScaleByLBFGSState(NamedTuple):
-    count: jax.Array  # steps taken, int32
+    # Steps taken, int32; with as_pytorch the first, and those whose pair was kept.
+    count: jax.Array
     params: Params  # those of the last step, float32 at least
     updates: Updates  # the gradient of the last step, float32 at least
     # The last differences of parameters and of gradients: like params, with a leading
@@ -108,8 +110,22 @@ def _there(updates: Any, tree: Any) -> Any:
     return treedef.unflatten(None if absent(u) else x for u, x in pairs)
 
 
+def _first_length(updates: Any, as_pytorch: bool) -> jax.Array:
+    """The norm of the gradient that bounds the first step."""
+    if not as_pytorch:
+        return norms.norm(updates, axis_name=None)
+    present = [jnp.asarray(u) for u in leaves_of(updates)[0] if not absent(u)]
+    parts = [(u.real, u.imag) if jnp.iscomplexobj(u) else u for u in present]
+    return norms.norm(parts, 1, axis_name=None)
+
+
 @transformation
-def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True):
+def scale_by_lbfgs(
+    memory_size: int = 10,
+    scale_init_precond: bool = True,
+    *,
+    as_pytorch: bool = False,
+):
     """Multiply the gradient by an inverse Hessian made from the last steps.
 
         s_k = p_{k+1} - p_k,   y_k = g_{k+1} - g_k,   rho_k = 1 / s_k.y_k
@@ -135,7 +151,13 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True):
     Args:
       memory_size: how many steps are remembered, a whole number from 1; 3 to 20 are
         common.
-      scale_init_precond: whether gamma is as above, or else 1.
+      scale_init_precond: whether gamma is as above, or else 1: then, with a memory for
+        all steps, H_k is that of the full BFGS method from H_0 = I (eq. 6.17).
+      as_pytorch: whether to do as torch.optim.LBFGS in what the papers leave open:
+        gamma is min(1, 1/|g|_1) at the first step, of the sum of absolute values, and
+        1 at later ones with an empty memory; a pair is kept if s.y > 1e-10, in units of
+        the function; one that is not leaves its place to the next; nothing empties the
+        memory.
 
     Raises:
       ValueError: a memory_size below 1 or not whole; in `update`, no params.
@@ -158,17 +180,21 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True):
     check.count("memory_size", memory_size, 1)
 
     def init(params):
-        check_arrays(params)
+        def zeros(p):  # lies on devices as the parameter does
+            return jnp.zeros_like(p, slot_dtype(p))
 
-        def zeros(p, *lead):
-            return jnp.zeros((*lead, *jnp.shape(p)), slot_dtype(p))
+        def memory(p):
+            return jnp.broadcast_to(zeros(p), (memory_size, *jnp.shape(p)))
+
+        def start(p):
+            return zeros(p) if is_abstract(p) else jnp.array(p, slot_dtype(p))
 
         return ScaleByLBFGSState(
             count=jnp.zeros([], jnp.int32),
-            params=map_present(lambda p: jnp.array(p, slot_dtype(p)), params),
+            params=map_present(start, params),
             updates=map_present(zeros, params),
-            diff_params_memory=map_present(lambda p: zeros(p, memory_size), params),
-            diff_updates_memory=map_present(lambda p: zeros(p, memory_size), params),
+            diff_params_memory=map_present(memory, params),
+            diff_updates_memory=map_present(memory, params),
             weights_memory=jnp.zeros([memory_size], scalar_dtype(params)),
         )
 
@@ -180,30 +206,38 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True):
         sy, length, rise = _dot(s, y), norms.norm(s), norms.norm(y)
         rounding = jnp.finfo(sy.dtype).eps * length * rise
         taken = state.count > 0
-        curved = taken & (sy > rounding) & jnp.isfinite(sy)
+        curved = taken & (sy > (1e-10 if as_pytorch else rounding)) & jnp.isfinite(sy)
         stood = taken & (length == 0)
 
-        slot = (state.count - 1) % memory_size
+        count, slot = safe_increment(state.count), (state.count - 1) % memory_size
         weight = jnp.where(curved, divide(jnp.ones_like(sy), sy, 0), 0)
-        weights = jnp.where(stood, 0, state.weights_memory)
+        weights = state.weights_memory
+        if as_pytorch:
+            weight = jnp.where(curved, weight, weights[slot])
+            count = jnp.where(curved | ~taken, count, state.count)
+        else:
+            weights = jnp.where(stood, 0, weights)
         weights = weights.at[slot].set(weight.astype(weights.dtype))
 
         def remember(memory, new):
             # Zeros for a pair left out, not its numbers: 0 times a NaN is one.
-            new = jnp.where(curved, new, jnp.zeros_like(new))
+            rest = memory[slot] if as_pytorch else jnp.zeros_like(new)
+            new = jnp.where(curved, new, rest)
             return lax.dynamic_update_index_in_dim(memory, new, slot, 0)
 
         memory = Memory(
             jax.tree.map(remember, state.diff_params_memory, s),
             jax.tree.map(remember, state.diff_updates_memory, y),
             weights,
-            slot,
+            (count - 2) % memory_size if as_pytorch else slot,
         )
         default = (1 / jnp.maximum(size, 1)).astype(weights.dtype)
+        if as_pytorch:
+            default = jnp.where(taken, 1, default)
         gamma = None if scale_init_precond else 1.0
         direction = memory.multiply(_there(updates, g), gamma, default)
         return direction, ScaleByLBFGSState(
-            count=safe_increment(state.count),
+            count=count,
             # Copies: no buffer of the state is the caller's.
             params=map_present(jnp.copy, p),
             updates=map_present(jnp.copy, g),
@@ -212,13 +246,14 @@ def scale_by_lbfgs(memory_size: int = 10, scale_init_precond: bool = True):
             weights_memory=weights,
         )
 
+    @compiled_once
     def update(updates, state, params=None, **extra):
         need_params(params)
         need_whole()
         check_state(state, ScaleByLBFGSState)
         check_inexact(leaves_of(updates)[0], updates)
         check_shapes(updates, state.updates)
-        size = norms.norm(updates, axis_name=None)
+        size = _first_length(updates, as_pytorch)
         return advance(_there(updates, updates), state, params, size)
 
     return init, update
@@ -232,6 +267,8 @@ def lbfgs(
     linesearch: Any = scale_by_zoom_linesearch(  # noqa: B008  a value, never changed
         max_linesearch_steps=20, initial_guess_strategy="one"
     ),
+    *,
+    as_pytorch: bool = False,
 ):
     """L-BFGS: `scale_by_lbfgs`, the direction down, then a line search.
 
@@ -248,7 +285,9 @@ def lbfgs(
     Args:
       learning_rate: what the direction is multiplied by before the line search, a
         finite number or a schedule; `None` is 1.
-      memory_size, scale_init_precond: see `scale_by_lbfgs`.
+      memory_size, scale_init_precond, as_pytorch: see `scale_by_lbfgs`.
+        `lbfgs(1.0, 100, linesearch=None, as_pytorch=True)` takes the steps of
+        torch.optim.LBFGS's defaults, one where its `step` takes max_iter.
       linesearch: the transformation that finds the step, or `None` for none:
         then each step has the length that the memory suggests, and may lead up.
 
@@ -277,7 +316,7 @@ def lbfgs(
       >>> bool(jnp.max(jnp.abs(p - 1)) < 1e-3)
       True
     """
-    direction = scale_by_lbfgs(memory_size, scale_init_precond)
+    direction = scale_by_lbfgs(memory_size, scale_init_precond, as_pytorch=as_pytorch)
     return downhill(direction, learning_rate, linesearch)
 
 

@@ -10,11 +10,11 @@ from jax import lax
 from gradtx.core import check
 from gradtx.core.axes import need_whole
 from gradtx.core.leafwise import slot_dtype
+from gradtx.core.once import compiled_once
 from gradtx.core.plan import check_state, need_params
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import (
     absent,
-    check_arrays,
     check_inexact,
     dtype_of,
     failure,
@@ -87,12 +87,16 @@ def truncated_cg(
 
 @transformation
 def scale_by_newton_cg(
-    damping: Scalar = 0.0, max_cg_steps: int = 100, forcing: Scalar = 0.5
+    damping: Scalar = 0.0,
+    max_cg_steps: int = 100,
+    forcing: Scalar = 0.5,
+    *,
+    tol: Scalar | None = None,
 ):
     """Multiply the gradient by the inverse of the Hessian, approximately.
 
         (H + damping I) u = g,   to   |(H + damping I) u - g| <= eta |g|
-        eta = min(1/2, |g|^forcing)
+        eta = min(1/2, |g|^forcing),   or tol
 
     by conjugate gradients, which need products of H with vectors only. Those are
     derivatives of the gradient along a vector, forward over reverse: the gradient is
@@ -118,6 +122,10 @@ def scale_by_newton_cg(
       max_cg_steps: products with the Hessian a step at most, a whole number from 1.
       forcing: the exponent above, in [0, 1]. 0.5 is cheapest in the whole; 1 gives
         quadratic convergence.
+      tol: eta itself, at least 0; `None` for the formula. A small one (1e-6 in
+        float32, 1e-12 in float64) is Newton's exact step H^-1 g, to rounding: it
+        solves a quadratic at once, and takes about as many products as the Hessian
+        has clusters of eigenvalues. 0 goes on until nothing is left or max_cg_steps.
 
     Raises:
       ValueError: a number out of range; in `update`, an argument that is missing.
@@ -141,15 +149,17 @@ def scale_by_newton_cg(
     check.nonnegative("damping", damping)
     check.count("max_cg_steps", max_cg_steps, 1)
     check.fraction("forcing", forcing)
+    if tol is not None:
+        check.nonnegative("tol", tol)
 
     def init(params):
-        check_arrays(params)
         return ScaleByNewtonCGState(
             num_hvps=jnp.zeros([], jnp.int32),
             residual=jnp.zeros([], scalar_dtype(params)),
             negative_curvature=jnp.zeros([], bool),
         )
 
+    @compiled_once
     def update(updates, state, params=None, *, value_fn: Any = None, **extra):
         need_params(params)
         need_whole()
@@ -186,7 +196,7 @@ def scale_by_newton_cg(
 
         g = [jnp.asarray(leaves[i], w) for i, w in zip(moving, wide, strict=True)]
         size = norms.norm(g, axis_name=None).astype(dtype)
-        eta = jnp.minimum(0.5, size**forcing)
+        eta = jnp.minimum(0.5, size**forcing) if tol is None else tol
         s = truncated_cg(product, g, (eta * size).astype(dtype), max_cg_steps)
         none = s.curved & (s.steps == 1)
         short = arithmetic.scale(1 / jnp.maximum(size, 1), g)
@@ -213,25 +223,31 @@ def newton(
     linesearch: Any = scale_by_zoom_linesearch(  # noqa: B008  a value, never changed
         max_linesearch_steps=20, initial_guess_strategy="one"
     ),
+    *,
+    tol: Scalar | None = None,
 ):
     """Newton's method: `scale_by_newton_cg`, the direction down, then a line search.
 
         update(grads, state, params, value=, grad=, value_fn=, **extra)
 
-    Full batch, deterministic functions, twice differentiable. A step costs as many
-    products with the Hessian as its conjugate gradients take (`num_hvps` in the state;
-    each about one gradient) and mostly one evaluation of value and gradient. A line
-    search, not a trust region, keeps it from going up: the direction always leads down,
-    the search is one that is there already, and it asks for no second memory of how
-    good the model was.
+    For functions of the full batch, deterministic and twice differentiable. A step
+    takes some products with the Hessian (`num_hvps` in the state says how many), each
+    of which costs about one gradient, and mostly one evaluation of value and gradient.
+
+    A line search keeps the value from rising. Textbooks also have trust regions for
+    that, which keep steps as short as the quadratic model was right before. The
+    conjugate gradients here always lead down, so that a search along them is enough,
+    and nothing about earlier steps has to be kept.
 
     State: one array per parameter (the line search's gradient) and eight numbers.
 
     Args:
       learning_rate: what the direction is multiplied by before the line search, a
         finite number or a schedule; `None` is 1, Newton's own.
-      damping, max_cg_steps, forcing: see `scale_by_newton_cg`.
-      linesearch: the transformation that finds the step, or `None` for none.
+      damping, max_cg_steps, forcing, tol: see `scale_by_newton_cg`.
+      linesearch: the transformation that finds the step, or `None` for none:
+        `newton(tol=1e-6, linesearch=None)` is p - H^-1 g as in More
+        Optimization.
 
     Raises:
       ValueError: a number out of range; in `update`, an argument that is missing.
@@ -256,5 +272,5 @@ def newton(
       >>> bool(jnp.max(jnp.abs(p)) < 1e-5)
       True
     """
-    direction = scale_by_newton_cg(damping, max_cg_steps, forcing)
+    direction = scale_by_newton_cg(damping, max_cg_steps, forcing, tol=tol)
     return downhill(direction, learning_rate, linesearch)

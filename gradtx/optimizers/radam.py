@@ -23,6 +23,7 @@ def scale_by_radam(
     threshold: Scalar = 5.0,
     *,
     nesterov: bool = False,
+    eps_before_correction: bool = False,
     mu_dtype: Any = None,
     nu_dtype: Any = None,
 ):
@@ -42,6 +43,9 @@ def scale_by_radam(
         0.6 or less never reaches the default threshold: momentum without division.
       threshold: least rho that divides by the second moment, at least 4 (below, r is
         not real); the paper has 4, here 5 as in Optax and PyTorch.
+      eps_before_correction: whether the root of nu_t itself is taken, eps_root and eps
+        are added to it, and the sum is divided by sqrt(1 - b2^t), as in PyTorch; the
+        paper has no eps.
 
     Raises:
       ValueError: a number out of range.
@@ -78,7 +82,10 @@ def scale_by_radam(
         mu = b1 * mu + (1 - b1) * g
         nu = b2 * nu + (1 - b2) * abs_sq(g)
         ahead = mu_factor * mu + g_factor * g if nesterov else mu_factor * mu
-        scale = root(nu_factor * nu + eps_root) + eps
+        if eps_before_correction:
+            scale = jnp.sqrt(nu_factor) * (root(nu + eps_root) + eps)
+        else:
+            scale = root(nu_factor * nu + eps_root) + eps
         return jnp.where(trusted, divide(r * ahead, scale, eps), ahead), mu, nu
 
     return leafwise(
@@ -100,17 +107,22 @@ def radam(
     threshold: Scalar = 5.0,
     *,
     nesterov: bool = False,
+    eps_before_correction: bool = False,
     mu_dtype: Any = None,
     nu_dtype: Any = None,
 ):
-    """RAdam: `scale_by_radam`, then the learning rate; a warm-up of its own.
+    """RAdam: `scale_by_radam`, then the learning rate.
+
+    It has a warm-up of its own, whose length follows from b2. In the first steps there
+    are too few gradients to know their size from, and the update is their average
+    itself. Then it is divided as in Adam, times a factor that rises to 1.
 
     State: two arrays per parameter and one int32.
 
     Args:
       learning_rate: a finite number or a schedule.
-      b1, b2, eps, eps_root, threshold, nesterov, mu_dtype, nu_dtype: see
-        `scale_by_radam`.
+      b1, b2, eps, eps_root, threshold, nesterov, eps_before_correction, mu_dtype,
+        nu_dtype: see `scale_by_radam`.
 
     Raises:
       ValueError: a number out of range.
@@ -132,6 +144,7 @@ def radam(
             eps_root,
             threshold,
             nesterov=nesterov,
+            eps_before_correction=eps_before_correction,
             mu_dtype=mu_dtype,
             nu_dtype=nu_dtype,
         ),

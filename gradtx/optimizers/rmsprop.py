@@ -74,8 +74,8 @@ def scale_by_rms(
         Inside, the largest gain is 1 / sqrt(eps), 1e4 by default; outside 1e8.
       initial_scale: start of the average, at least 0. From 0 the first step is
         1 / sqrt(1 - decay) times a sign, 3.2 by default; TensorFlow starts from 1.
-      eps_in_sqrt: inside as in one lecture (eq. 10) and in TensorFlow; `False` as in
-        the other lectures and in PyTorch.
+      eps_in_sqrt: inside as in Boyd-Graber (eq. 10) and in TensorFlow; `False` as in
+        More Optimization, in Adam and friends (docs/lectures.md) and in PyTorch.
       bias_correction: divide nu_t by 1 - decay^t.
 
     Raises:

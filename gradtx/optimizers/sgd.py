@@ -26,9 +26,10 @@ def sgd(
         p_t = p_{t-1} - learning_rate (g_t + momentum v_t)         (Nesterov)
         v_t = momentum v_{t-1} + (1 - dampening) g_t,   v_1 = g_1
 
-    The rate stands outside of the velocity. With a constant rate that gives the same
-    parameters as v_t = momentum v_{t-1} - learning_rate g_t; under a schedule this
-    form applies a new rate at once.
+    The velocity v is a sum of gradients, and the learning rate multiplies it whole.
+    Others sum up steps, v_t = momentum v_{t-1} - learning_rate g_t. With a constant
+    rate the parameters are the same. When a schedule changes the rate, here the new
+    rate holds for the whole velocity at once, there only for new gradients.
 
     State: none; one array per parameter with momentum.
 

@@ -29,6 +29,9 @@ def plot_schedule(
 ) -> "Axes":
     """Draw the values of one or more schedules over the steps 0, ..., steps - 1.
 
+    A schedule that holds each value for a while is drawn as a staircase, with upright
+    jumps, any other as a curve.
+
     Args:
       schedule: a function of the step count, a number (a flat line), or a dict from
         name to either, a line for each. It is called once, in a jitted `vmap`.
@@ -71,9 +74,17 @@ def plot_schedule(
     }
     ax = canvas.axis(ax)
     for (name, value), style in zip(values.items(), canvas.styles(), strict=False):
+        drawn = "steps-post" if _is_staircase(value) else "default"
+        style = style | {"drawstyle": drawn}
         canvas.curve(ax, np.arange(steps), value, name, style)
     canvas.legend(ax)
     return canvas.finish(ax, xlabel="step", ylabel="value")
+
+
+def _is_staircase(values: np.ndarray) -> bool:
+    """Whether it changes, and never at two steps in a row."""
+    changes = np.diff(values) != 0
+    return bool(changes.any() and not (changes[1:] & changes[:-1]).any())
 
 
 def _values(name: str, schedule: ScalarOrSchedule, steps: int) -> np.ndarray:

@@ -121,6 +121,26 @@ def plateau(xy: jax.Array) -> jax.Array:
     return 1 - jnp.exp(-(x**2 + y**2) / 2)
 
 
+def two_minima(xy: jax.Array) -> jax.Array:
+    """Two valleys: the first one is not the deepest.
+
+        f(x, y) = (x - 1)^2 ((x + 1)^2 + 3/8) + y^2
+
+    Minimum: 0 at (1, 0). Between it and the local minimum at (-3/4, 0), where f = 1.34,
+    is a pass at (-1/4, 0), 0.125 higher. What comes from the left with small steps
+    ends in the first; what has gathered speed rolls over the pass.
+
+    Source: ours. Along x, f' = 4 (x + 3/4) (x + 1/4) (x - 1).
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> float(gradtx.plot.surfaces.two_minima(jnp.array([-1.0, 0.5])))
+      1.75
+    """
+    x, y = xy
+    return (x - 1) ** 2 * ((x + 1) ** 2 + 3 / 8) + y**2
+
+
 QUADRATIC = Surface("quadratic", quadratic, (-4.0, 1.0), (-5, 2), (-1.6, 1.6), (0, 0))
 SADDLE = Surface("saddle", saddle, (1.5, 0.01), (-1.75, 1.75), (-1.4, 1.4), None)
 BEALE = Surface("Beale", beale, (1.0, 1.5), (-0.5, 4.0), (-1.25, 2.0), (3, 0.5))
@@ -128,4 +148,7 @@ ROSENBROCK = Surface(
     "Rosenbrock", rosenbrock, (-1.2, 1.0), (-1.75, 1.75), (-0.6, 2.0), (1, 1)
 )
 PLATEAU = Surface("plateau", plateau, (-2.4, 1.8), (-3.25, 2), (-1.75, 2.5), (0, 0))
-SURFACES = (QUADRATIC, SADDLE, BEALE, ROSENBROCK, PLATEAU)
+TWO_MINIMA = Surface(
+    "two minima", two_minima, (-1.6, 1.0), (-2.0, 2.0), (-1.0, 1.3), (1, 0)
+)
+SURFACES = (QUADRATIC, SADDLE, BEALE, ROSENBROCK, PLATEAU, TWO_MINIMA)

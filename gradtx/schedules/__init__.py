@@ -17,6 +17,9 @@ from gradtx.schedules.inject import (
     InjectHyperparamsState as InjectHyperparamsState,
     inject_hyperparams as inject_hyperparams,
 )
+from gradtx.schedules.inverse_sqrt import (
+    inverse_sqrt_schedule as inverse_sqrt_schedule,
+)
 from gradtx.schedules.join import join_schedules as join_schedules
 from gradtx.schedules.warmup import (
     cosine_onecycle_schedule as cosine_onecycle_schedule,

@@ -11,10 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx.core.hints import bind
+from gradtx.core.trees import is_function
 
-def spread(signature: inspect.Signature, args: tuple, kwargs: dict) -> dict[str, Any]:
+
+def spread(
+    signature: inspect.Signature, name: str, args: tuple, kwargs: dict
+) -> dict[str, Any]:
     """Every argument by its name, with defaults, those of **kwargs among them."""
-    bound = signature.bind(*args, **kwargs)
+    bound = bind(signature, name, args, kwargs)
     bound.apply_defaults()
     given = dict(bound.arguments)
     collected = given.pop(collector(signature) or "", {})
@@ -72,7 +77,7 @@ def _is_number(value: Any) -> bool:
 
 def _is_schedule(value: Any, parameter: inspect.Parameter | None) -> bool:
     """A function, but not a default, nor a factory of transformations or schedules."""
-    if not callable(value) or isinstance(value, type):
+    if not is_function(value) or isinstance(value, type):
         return False
     if parameter is not None and value is parameter.default:
         return False

@@ -1,12 +1,14 @@
 """What a schedule is: a function of the step count that knows the call that made it."""
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
 import jax
 
-from gradtx.core.call import Call, Remembered
+from gradtx.core.call import Call, Remembered, show
+from gradtx.core.hints import bind
 from gradtx.core.numerics import value_at
 
 P = ParamSpec("P")
@@ -40,8 +42,11 @@ def schedule(factory: Callable[P, Callable[[Any], Any]]) -> Callable[P, Schedule
       (inverse_root(0.1), 0.5)
     """
 
+    signature = inspect.signature(factory)
+
     @functools.wraps(factory)
     def build(*args: P.args, **kwargs: P.kwargs) -> ScheduleFn:
+        bind(signature, show(factory), args, kwargs)
         return ScheduleFn(factory(*args, **kwargs), Call(build, args, kwargs))
 
     build.__dict__["is_schedule"] = True

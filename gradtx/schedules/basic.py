@@ -13,6 +13,15 @@ from gradtx.core import check
 from gradtx.core.numerics import as_float
 from gradtx.core.types import Scalar
 from gradtx.schedules.base import schedule
+from gradtx.schedules.counts import (
+    as_count,
+    as_steps,
+    choose,
+    from_0,
+    is_number,
+    length,
+    parts,
+)
 
 
 @schedule
@@ -50,8 +59,10 @@ def linear_schedule(
 
     Args:
       init_value, end_value: finite numbers, of any sign.
-      transition_steps: the steps from the one to the other, at least 1.
-      transition_begin: the step at which the line begins, at least 0.
+      transition_steps: the steps from the one to the other. At 0 and below the value
+        is init_value for ever: in front of another schedule, joined at step 0, that
+        is no warm-up.
+      transition_begin: the step at which the line begins; 0 for numbers below.
 
     Raises:
       ValueError: a number out of range.
@@ -82,8 +93,9 @@ def polynomial_schedule(
       init_value, end_value: finite numbers, of any sign.
       power: above 0: 1 is a straight line; above 1 the change is fast at first and
         slow at the end (0.9 and 2 are common).
-      transition_steps: the steps from the one to the other, at least 1.
-      transition_begin: the step at which the change begins, at least 0.
+      transition_steps: the steps from the one to the other. At 0 and below the value
+        is init_value for ever.
+      transition_begin: the step at which the change begins; 0 for numbers below.
 
     Raises:
       ValueError: a number out of range.
@@ -103,9 +115,9 @@ def polynomial_schedule(
 def _polynomial(init_value, end_value, power, transition_steps, transition_begin):
     check.finite("init_value", init_value)
     check.finite("end_value", end_value)
-    check.at_least("transition_steps", transition_steps, 1)
-    check.nonnegative("transition_begin", transition_begin)
-    steps, begin = as_steps(transition_steps), as_steps(transition_begin)
+    check.finite("transition_steps", transition_steps)
+    check.finite("transition_begin", transition_begin)
+    steps, begin = as_steps(transition_steps), from_0(transition_begin)
     straight = is_number(power) and power == 1
 
     def value(count):
@@ -135,9 +147,10 @@ def exponential_decay(
 
     Args:
       init_value: a finite number.
-      transition_steps: the steps in which the value changes by one factor, at least 1.
+      transition_steps: the steps in which the value changes by one factor. At 0 and
+        below the value is init_value for ever.
       decay_rate: the factor, above 0; above 1 the value grows.
-      transition_begin: the step at which the change begins, at least 0.
+      transition_begin: the step at which the change begins; 0 for numbers below.
       staircase: whether x is rounded down to a whole number.
       end_value: where the change stops: a lower bound for decay_rate < 1, else an
         upper one; `None` for no bound.
@@ -152,24 +165,25 @@ def exponential_decay(
       [1.0, 0.5, 0.25, 0.125, 0.1]
     """
     check.finite("init_value", init_value)
-    check.at_least("transition_steps", transition_steps, 1)
+    check.finite("transition_steps", transition_steps)
     check.positive("decay_rate", decay_rate)
-    check.nonnegative("transition_begin", transition_begin)
+    check.finite("transition_begin", transition_begin)
     if end_value is not None:
         check.finite("end_value", end_value)
-    steps, begin = as_steps(transition_steps), as_steps(transition_begin)
+    begin = from_0(transition_begin)
+    moving, steps = length(as_steps(transition_steps))
 
     def value(count):
         since = jnp.maximum(as_count(count), begin) - begin
         periods = since // steps if staircase else as_float(since) / steps
         decayed = init_value * _power(decay_rate, as_float(periods))
-        if end_value is None:
-            return decayed
-        return jnp.where(
-            decay_rate < 1,
-            jnp.maximum(decayed, end_value),
-            jnp.minimum(decayed, end_value),
-        )
+        if end_value is not None:
+            decayed = jnp.where(
+                decay_rate < 1,
+                jnp.maximum(decayed, end_value),
+                jnp.minimum(decayed, end_value),
+            )
+        return choose(moving, decayed, init_value)
 
     return value
 
@@ -294,38 +308,3 @@ def through(times: list, heights: list, interpolate_type: str):
 def half_cosine(x: jax.Array) -> jax.Array:
     """(1 - cos(pi x)) / 2 as sin(pi x / 2)^2, which keeps all digits near x = 0."""
     return jnp.sin(jnp.pi / 2 * x) ** 2
-
-
-def is_number(value: Any) -> bool:
-    """Whether it is a number that Python can look at: not an array, not a tracer."""
-    return isinstance(value, int | float | np.generic)
-
-
-def as_steps(value: Any) -> Any:
-    """A number of steps: an int where it is whole and the counter can reach it."""
-    if is_number(value):
-        whole = value == int(value) and value <= _counter().max
-        return int(value) if whole else float(value)
-    return value
-
-
-def as_count(count: Any) -> jax.Array:
-    """The step count as an array; an int beyond the counter's last is the last."""
-    if isinstance(count, int | np.integer):
-        info = _counter()
-        return jnp.asarray(min(max(int(count), info.min), info.max), info.dtype)
-    return jnp.asarray(count)
-
-
-def _counter() -> Any:
-    return jnp.iinfo(jax.dtypes.canonicalize_dtype(int))
-
-
-def parts(count: Any, begin: Any, steps: Any) -> tuple[jax.Array, jax.Array]:
-    """The part of a transition that is done and the part that is left, in [0, 1].
-
-    Each from a whole number, so that counts above 2^24 lose nothing: float32 has no
-    t - begin for them, and 1 - done has no digits left when done is close to 1.
-    """
-    since = jnp.minimum(jnp.maximum(as_count(count), begin) - begin, steps)
-    return as_float(since) / steps, as_float(steps - since) / steps

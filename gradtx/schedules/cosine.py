@@ -10,7 +10,8 @@ from gradtx.core import check
 from gradtx.core.numerics import as_float
 from gradtx.core.types import Scalar
 from gradtx.schedules.base import schedule
-from gradtx.schedules.basic import as_count, as_steps, half_cosine
+from gradtx.schedules.basic import half_cosine
+from gradtx.schedules.counts import as_count, as_steps
 from gradtx.schedules.join import join_schedules
 from gradtx.schedules.warmup import warmup_cosine_decay_schedule
 

@@ -17,8 +17,8 @@ from gradtx.core.call import Call, Remembered, show
 from gradtx.core.numerics import safe_increment
 from gradtx.core.pair import GradientTransformation, GradientTransformationExtraArgs
 from gradtx.core.plan import check_state
-from gradtx.core.transformation import inner_of, remember
-from gradtx.core.trees import absent, compute_dtype, failure
+from gradtx.core.transformation import hands_on, inner_of, made_by, remember
+from gradtx.core.trees import absent, compute_dtype, failure, wider
 from gradtx.schedules.arguments import as_hyperparam, collector, gather, sort, spread
 from gradtx.tree.access import fit
 
@@ -83,11 +83,12 @@ def inject_hyperparams(
     them may be given as a schedule. Its value for the step at hand is computed from
     `count` and stored there too, over what may have been set by hand.
 
-    Numbers and scalar arrays become hyperparameters, defaults included. Functions
-    are schedules, unless they are defaults, classes, factories of transformations, or
-    named in static_args. Bools, strings, `None`, dtypes, trees and transformations
-    stay what they are, and so does an int where the annotation has int, not float (a
-    size, a seed). Where it or the default has float, an int becomes one.
+    What becomes of an argument depends on what it is. Numbers and scalar arrays become
+    hyperparameters, also where they are defaults. Functions are taken for schedules,
+    unless they are defaults, classes, factories of transformations, or named in
+    static_args. Bools, strings, `None`, dtypes, trees and transformations stay what
+    they are. An int stays one where the annotation says int (a size, a seed), and
+    becomes a float where the annotation or the default is a float.
 
     State: one int32, and a scalar for each hyperparameter.
 
@@ -155,12 +156,17 @@ class Injected(Remembered):
             )
 
     def __call__(self, *args: Any, **kwargs: Any) -> GradientTransformationExtraArgs:
+        call = Call(self, args, kwargs)
+        functions, made = made_by(call, self._build)
+        tx = remember(functions, call)
+        tx.made_of = made if made.call is not None else None
+        return tx
+
+    def _build(self, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        """The three functions, and what the inner factory makes of the arguments."""
         signature = self.__signature__
         parameters = signature.parameters
-        try:
-            arguments = spread(signature, args, kwargs)
-        except TypeError as error:
-            raise TypeError(f"{self}: {error}.") from None
+        arguments = spread(signature, repr(self), args, kwargs)
         numbers, schedules = sort(signature, arguments, self.static_args)
         names = [name for name in arguments if name in numbers or name in schedules]
 
@@ -172,6 +178,7 @@ class Injected(Remembered):
             check.scalar(name, value)
             return as_hyperparam(value, dtype, parameters.get(name))
 
+        @hands_on
         def init(params):
             _tell_flax()
             dtype = self.hyperparam_dtype
@@ -232,9 +239,7 @@ class Injected(Remembered):
                 *map(first, args), **{name: first(x) for name, x in kwargs.items()}
             ),
         )
-        tx = remember((init, update, step), Call(self, args, kwargs))
-        tx.made_of = made if made.call is not None else None
-        return tx
+        return (init, update, step), made
 
 
 def _widest(params: Any) -> Any:
@@ -243,7 +248,7 @@ def _widest(params: Any) -> Any:
     for leaf in jax.tree.leaves(params):
         kind = getattr(leaf, "dtype", dtype)
         if jnp.issubdtype(kind, jnp.inexact):
-            dtype = jnp.promote_types(dtype, jnp.finfo(kind).dtype)
+            dtype = wider(dtype, jnp.finfo(kind).dtype)
     return dtype
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -9,7 +10,7 @@ from gradtx.core import check
 from gradtx.core.numerics import value_at
 from gradtx.core.types import Schedule
 from gradtx.schedules.base import schedule
-from gradtx.schedules.basic import as_count, as_steps, is_number
+from gradtx.schedules.counts import as_count, as_steps, is_number
 
 
 @schedule
@@ -61,8 +62,17 @@ def join_schedules(schedules: Sequence[Schedule], boundaries: Sequence[int]):
         for i, (start, member) in enumerate(zip(starts, members[1:], strict=True), 1):
             # Held at 0: a root or a logarithm of a step before its time would be NaN,
             # and the derivative through jnp.where with it.
-            own = value_at(f"schedules[{i}]", member, jnp.maximum(count, start) - start)
+            own = value_at(f"schedules[{i}]", member, _since(count, start))
             current = jnp.where(count < start, current, own)
         return current
 
     return value
+
+
+def _since(count: Any, start: Any) -> Any:
+    """The steps since a boundary; from one below 0 a counter at its end stays there."""
+    begun = is_number(start) and start >= 0
+    if not begun and jnp.issubdtype(count.dtype, jnp.integer):
+        last = jnp.iinfo(count.dtype).max
+        count = jnp.where(count > last + jnp.minimum(start, 0), last + start, count)
+    return jnp.maximum(count, start) - start

@@ -6,26 +6,21 @@ from gradtx.core import check
 from gradtx.core.types import Scalar
 from gradtx.schedules.base import schedule
 from gradtx.schedules.basic import (
-    as_steps,
-    constant_schedule,
     exponential_decay,
     half_cosine,
-    is_number,
     linear_schedule,
-    parts,
     through,
 )
+from gradtx.schedules.counts import as_steps, is_number, parts
 from gradtx.schedules.join import join_schedules
 
 
-def _warmup(init_value: Any, peak_value: Any, warmup_steps: Any):
-    """The line up; without steps it is at its peak at once."""
-    check.finite("init_value", init_value)
+def _warmed_up(init_value: Any, peak_value: Any, warmup_steps: Any, after: Any):
+    """The line up, then another schedule; without steps that from the start."""
     check.finite("peak_value", peak_value)
-    check.nonnegative("warmup_steps", warmup_steps)
-    if is_number(warmup_steps) and warmup_steps == 0:
-        return constant_schedule(peak_value)
-    return linear_schedule(init_value, peak_value, warmup_steps)
+    check.finite("warmup_steps", warmup_steps)
+    warmup = linear_schedule(init_value, peak_value, warmup_steps)
+    return join_schedules([warmup, after], [warmup_steps])
 
 
 @schedule
@@ -36,7 +31,7 @@ def warmup_constant_schedule(init_value: Scalar, peak_value: Scalar, warmup_step
 
     Args:
       init_value, peak_value: finite numbers.
-      warmup_steps: the steps up to the peak, at least 0; 0 begins at the peak.
+      warmup_steps: the steps up to the peak; at 0 and below it begins at the peak.
 
     Raises:
       ValueError: a number out of range.
@@ -49,7 +44,7 @@ def warmup_constant_schedule(init_value: Scalar, peak_value: Scalar, warmup_step
       >>> [float(warmup(t)) for t in range(6)]
       [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
     """
-    return _warmup(init_value, peak_value, warmup_steps)
+    return _warmed_up(init_value, peak_value, warmup_steps, lambda count: peak_value)
 
 
 @schedule
@@ -70,7 +65,8 @@ def warmup_cosine_decay_schedule(
     Args:
       init_value, peak_value, end_value: finite numbers. With init_value = 0 the first
         step does not move the parameters.
-      warmup_steps: the steps up to the peak, at least 0; 0 begins at the peak.
+      warmup_steps: the steps up to the peak; 0 begins at the peak, and below it the
+        decay has begun so many steps before.
       decay_steps: the length of the whole, the warm-up included; above warmup_steps.
       exponent: above 0; above 1 the value falls faster at first.
 
@@ -85,9 +81,9 @@ def warmup_cosine_decay_schedule(
       >>> [round(float(s(t)), 3) for t in range(8)]
       [0.0, 0.5, 1.0, 0.868, 0.55, 0.232, 0.1, 0.1]
     """
-    warmup = _warmup(init_value, peak_value, warmup_steps)
+    check.finite("warmup_steps", warmup_steps)
     check.finite("end_value", end_value)
-    check.at_least("decay_steps", decay_steps, 1)
+    check.finite("decay_steps", decay_steps)
     check.positive("exponent", exponent)
     warm, total = as_steps(warmup_steps), as_steps(decay_steps)
     if is_number(warm) and is_number(total) and warm >= total:
@@ -101,7 +97,7 @@ def warmup_cosine_decay_schedule(
         weight = half_cosine(left) ** exponent
         return peak_value * weight + end_value * (1 - weight)
 
-    return join_schedules([warmup, decay], [warm])
+    return _warmed_up(init_value, peak_value, warm, decay)
 
 
 @schedule
@@ -119,9 +115,10 @@ def warmup_exponential_decay_schedule(
 
     Args:
       init_value, peak_value: finite numbers.
-      warmup_steps: the steps up to the peak, at least 0; 0 begins at the peak.
+      warmup_steps: the steps up to the peak; 0 begins at the peak, and below it the
+        decay has begun so many steps before.
       transition_steps, decay_rate, staircase, end_value: see `exponential_decay`.
-      transition_begin: the steps at the peak after the warm-up, at least 0.
+      transition_begin: the steps at the peak after the warm-up; 0 for numbers below.
 
     Raises:
       ValueError: a number out of range.
@@ -132,11 +129,11 @@ def warmup_exponential_decay_schedule(
       >>> [float(s(t)) for t in range(6)]
       [0.0, 0.5, 1.0, 0.5, 0.25, 0.125]
     """
-    warmup = _warmup(init_value, peak_value, warmup_steps)
+    check.finite("peak_value", peak_value)
     decay = exponential_decay(
         peak_value, transition_steps, decay_rate, transition_begin, staircase, end_value
     )
-    return join_schedules([warmup, decay], [warmup_steps])
+    return _warmed_up(init_value, peak_value, warmup_steps, decay)
 
 
 @schedule

@@ -7,6 +7,9 @@ or, one test a check:
     @pytest.mark.parametrize("check", gradtx.testing.CHECKS.values())
     def test_my_optimizer(check):
         check(lambda: my_optimizer(0.1))
+
+`check_transformation(make, params=...)` tries it on parameters of your own, for a rule
+that is of matrices only, say. The checks:
 """
 
 from gradtx.testing.samples import (
@@ -20,4 +23,7 @@ from gradtx.testing.samples import (
 from gradtx.testing.suite import (
     CHECKS as CHECKS,
     check_transformation as check_transformation,
+    listing as listing,
 )
+
+__doc__ = f"{__doc__}\n{listing()}"  # so that help(gradtx.testing) has them

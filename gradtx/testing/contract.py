@@ -10,8 +10,8 @@ import numpy as np
 
 from gradtx.core.trees import paths_of
 from gradtx.core.types import MaskedNode
+from gradtx.testing.leaves import bias, kernel, replaced
 from gradtx.testing.trial import (
-    BIAS,
     Make,
     Stepped,
     Trial,
@@ -252,11 +252,10 @@ def passes_other_keywords_by(make: Make) -> None:
 def passes_missing_leaves_by(make: Make) -> None:
     """A leaf whose gradient is None has the update None and keeps its state."""
     trial = make_trial(make)
-    grads = gradients(0)
-    grads["layer"]["bias"] = None
+    grads = replaced(gradients(0), bias(), None)
     updates, params, state = _traced(trial, grads)
     for path, leaf in paths_of(updates):
-        if path.endswith(BIAS):
+        if path.endswith(bias()):
             assert leaf is None, f"updates{path} must be None like the gradient: {leaf}"
     expect_types(params, trial.params(), "new params", "params")
     expect_types(state, trial.start, "the state", "init's")
@@ -267,9 +266,10 @@ def passes_masked_leaves_by(make: Make) -> None:
     trial = make_trial(make)
 
     def hidden(tree: Any) -> Any:
-        return jax.tree_util.tree_map_with_path(
-            lambda path, x: MaskedNode() if path[-1].key == "kernel" else x, tree
-        )
+        for path, _ in paths_of(tree):
+            if path.endswith(kernel()):
+                tree = replaced(tree, path, MaskedNode())
+        return tree
 
     grads, params = hidden(gradients(0)), hidden(trial.params())
     state = trial.tx.init(params)

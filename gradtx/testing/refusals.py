@@ -6,12 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradtx.testing.leaves import bias, kernel, leaf_at, replaced
 from gradtx.testing.samples import BAD_VALUES
 from gradtx.testing.trial import (
-    BIAS,
-    KERNEL,
     Make,
-    Trial,
     arguments_of,
     extra_of,
     gradients,
@@ -24,35 +22,31 @@ _NAN = (float("nan"),)
 
 def refuses_a_missing_branch(make: Make) -> None:
     """Updates without a leaf that the parameters have."""
-    trial = make_trial(make)
-    grads = gradients(0)
-    del grads["layer"]["bias"]
-    _expect_refusal(trial, grads, BIAS, "updates without a leaf of the params")
+    grads = replaced(gradients(0), bias(), ())
+    _expect_refusal(make, grads, bias(), "updates without a leaf of the params")
 
 
 def refuses_another_shape(make: Make) -> None:
     """A gradient that would broadcast against its parameter."""
-    trial = make_trial(make)
-    grads = gradients(0)
-    grads["layer"]["kernel"] = grads["layer"]["kernel"][:1]
-    what = "a gradient of shape (1, 2) for a parameter of shape (3, 2)"
-    _expect_refusal(trial, grads, KERNEL, what)
+    whole = leaf_at(gradients(0), kernel())
+    part = whole[:1] if len(whole) > 1 else whole[None]
+    grads = replaced(gradients(0), kernel(), part)
+    what = f"a gradient of shape {part.shape} for a parameter of shape {whole.shape}"
+    _expect_refusal(make, grads, kernel(), what)
 
 
 def refuses_integer_gradients(make: Make) -> None:
     """A gradient of integers, which no step can be computed from."""
-    trial = make_trial(make)
-    grads = gradients(0)
-    grads["layer"]["kernel"] = jnp.ones((3, 2), jnp.int32)
-    _expect_refusal(trial, grads, KERNEL, "a gradient of integers")
+    ones = jnp.ones_like(leaf_at(gradients(0), kernel()), jnp.int32)
+    grads = replaced(gradients(0), kernel(), ones)
+    _expect_refusal(make, grads, kernel(), "a gradient of integers")
 
 
 def refuses_complex_gradients_of_real_params(make: Make) -> None:
     """A complex gradient of a real parameter, whose imaginary part would be lost."""
-    trial = make_trial(make)
-    grads = gradients(0)
-    grads["layer"]["kernel"] = grads["layer"]["kernel"] * 1j
-    _expect_refusal(trial, grads, KERNEL, "a complex gradient of a real parameter")
+    turned = leaf_at(gradients(0), kernel()) * 1j
+    grads = replaced(gradients(0), kernel(), turned)
+    _expect_refusal(make, grads, kernel(), "a complex gradient of a real parameter")
 
 
 def says_when_it_needs_params(make: Make) -> None:
@@ -97,8 +91,9 @@ def refuses_arrays_as_hyperparameters(make: Make) -> None:
             raise AssertionError(f"expected an error for {what}, got {made!r}")
 
 
-def _expect_refusal(trial: Trial, grads: Any, path: str, what: str) -> None:
+def _expect_refusal(make: Make, grads: Any, path: str, what: str) -> None:
     """Assert an error that names the path."""
+    trial = make_trial(make)
     try:
         jax.eval_shape(
             lambda grads, state, params: trial.tx.update(

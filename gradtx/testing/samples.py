@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from gradtx import tree
@@ -25,12 +26,12 @@ def falling(count: Any) -> jax.Array:
 
 def is_matrix(tree: Any) -> Any:
     """A mask: the leaves of two axes."""
-    return jax.tree.map(lambda x: jnp.ndim(x) == 2, tree)
+    return jax.tree.map(lambda x: np.ndim(x) == 2, tree)
 
 
 def rank(tree: Any) -> Any:
     """Labels: "matrix" or "other"."""
-    return jax.tree.map(lambda x: "matrix" if jnp.ndim(x) == 2 else "other", tree)
+    return jax.tree.map(lambda x: "matrix" if np.ndim(x) == 2 else "other", tree)
 
 
 def halve_tree(updates: Any, params: Any) -> Any:
@@ -163,6 +164,7 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "max_norm": _POSITIVE,
     "memory_size": (0, -1, 1.5),
     "momentum": _DECAY,
+    "momentum_decay": _NONNEGATIVE,
     "rho": _DECAY,
     "rtol": _NONNEGATIVE,
     "slope_rtol": (1.0, 1.5, -0.1, _nan),
@@ -171,6 +173,7 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "stepsize_precision": _NONNEGATIVE,
     "sync_period": (0, -1, 1.5),
     "threshold": (_nan, _inf),
+    "timescale": _POSITIVE,
     "tol": _NONNEGATIVE,
     "weight_decay": _NONNEGATIVE,
 }

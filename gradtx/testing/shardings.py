@@ -11,9 +11,8 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from gradtx.core.trees import map_present, paths_of
 from gradtx.distributed.costs import explain
 from gradtx.distributed.sharding import state_sharding
+from gradtx.testing.leaves import bias, kernel
 from gradtx.testing.trial import (
-    BIAS,
-    KERNEL,
     Make,
     Stepped,
     expect_close,
@@ -54,7 +53,7 @@ def state_lies_like_the_parameters(make: Make) -> None:
     # By name and shape, which is how one would guess it.
     lie = {path: sharding for path, sharding in _arrays(layout)}
     for (path, leaf), (_, found) in zip(_arrays(shapes), _arrays(where), strict=True):
-        for name, (of, p) in itertools.product((KERNEL, BIAS), _arrays(params)):
+        for name, (of, p) in itertools.product((kernel(), bias()), _arrays(params)):
             if path.endswith(name) and of.endswith(name) and leaf.shape == p.shape:
                 assert found == lie[of], (
                     f"state{path} is to lie as {found.spec}, params{of} as "

@@ -1,12 +1,17 @@
 """The checks together."""
 
 import functools
+import inspect
+import textwrap
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 from gradtx.testing import (
+    at_hand,
     contract,
     derivatives,
+    flags,
     identity,
     numbers,
     refusals,
@@ -14,18 +19,20 @@ from gradtx.testing import (
     splitting,
     widths,
 )
+from gradtx.testing.leaves import shaped_like
 from gradtx.testing.trial import Make
 
-Check = Callable[[Make], None]
+Check = Callable[..., None]  # check(make, params=None)
 
 
-def _reporting(check: Check) -> Check:
+def _reporting(check: Callable[[Make], None]) -> Check:
     """The check, with whatever else is raised in it made an AssertionError."""
 
     @functools.wraps(check)
-    def reported(make: Make) -> None:
+    def reported(make: Make, params: Any = None) -> None:
         try:
-            check(make)
+            with shaped_like(params):
+                check(make)
         except AssertionError:
             raise
         except Exception as error:
@@ -43,11 +50,14 @@ MODULES = (
     derivatives,
     refusals,
     identity,
+    at_hand,
     splitting,
     shardings,
+    flags,
 )
 
-# Every public function of these modules is a check, in the order of writing.
+# Every public function of these modules is a check, in the order of writing; called as
+# check(make), or check(make, params=...) as in check_transformation.
 CHECKS: Mapping[str, Check] = MappingProxyType(
     {
         name: _reporting(value)
@@ -58,21 +68,45 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
 )
 
 
-def check_transformation(make: Make, *, skip: Iterable[str] = ()) -> None:
+def listing() -> str:
+    """Every check with what it means.
+
+    Example:
+      >>> import gradtx
+      >>> print(gradtx.testing.listing())  # doctest: +ELLIPSIS
+      is_a_pair_with_a_step
+          It unpacks as `init, update` and has a `step`.
+      ...
+    """
+    said = {name: inspect.getdoc(check) or "" for name, check in CHECKS.items()}
+    return "\n".join(
+        f"{n}\n{textwrap.indent(text, '    ')}" for n, text in said.items()
+    )
+
+
+def check_transformation(
+    make: Make, *, skip: Iterable[str] = (), params: Any = None
+) -> None:
     """Run every check of `CHECKS` on a transformation of your own.
 
     Args:
       make: builds it, without arguments; called many times.
       skip: names of checks that it need not pass.
+      params: parameters to try it on, of which structure and shapes are taken; by
+        default a small tree with a matrix, a vector, a 0-d array, an empty one and
+        `None`. For a rule that is of matrices only, say. First dimensions must be
+        even: one check splits leaves along them.
 
     Raises:
       AssertionError: what was expected, of which leaf, for each check that fails.
-      ValueError: a name in `skip` that is no check.
+      ValueError: a name in `skip` that is no check; no array in `params`.
 
     Example:
       >>> import gradtx
       >>> gradtx.testing.check_transformation(lambda: gradtx.scale(0.5))
     """
+    with shaped_like(params):
+        pass  # what is wrong with them is no failure of each check
     skip = set(skip)
     unknown = skip - set(CHECKS)
     if unknown:
@@ -82,7 +116,7 @@ def check_transformation(make: Make, *, skip: Iterable[str] = ()) -> None:
         if name in skip:
             continue
         try:
-            check(make)
+            check(make, params)
         except AssertionError as error:
             failures.append(f"{name}: {error}")
     if failures:

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,47 +12,16 @@ import numpy as np
 from gradtx.core.apply import apply_updates
 from gradtx.core.call import Remembered
 from gradtx.core.trees import is_none, paths_of
+from gradtx.testing.leaves import (
+    gradients as gradients,
+    outline_key,
+    waves as waves,
+)
 from gradtx.testing.samples import EXTRA, PREPARE
 
 Make = Callable[[], Any]
 
 STEPS = 3
-# A matrix, a vector, a 0-d array, an empty one, and a leaf that is not there.
-SHAPES = {
-    "layer": {"kernel": (3, 2), "bias": (2,)},
-    "gain": (),
-    "empty": (0, 2),
-    "absent": None,
-}
-KERNEL = "['layer']['kernel']"  # its path, as errors name it
-BIAS = "['layer']['bias']"
-
-
-def map_shapes(fn: Callable[[tuple[int, ...]], Any]) -> Any:
-    """The small tree, with an array made for each shape."""
-    return jax.tree.map(
-        lambda shape: None if shape is None else fn(shape),
-        SHAPES,
-        is_leaf=lambda x: x is None or isinstance(x, tuple),
-    )
-
-
-def waves(start: float, dtype: Any = jnp.float32, lead: tuple[int, ...] = ()) -> Any:
-    """Entries between -1 and 1, the same each time, without two alike."""
-
-    def wave(shape: tuple[int, ...]) -> jax.Array:
-        where = np.arange(np.prod((*lead, *shape), dtype=int)) + start
-        values = np.cos(1.7 * where).reshape((*lead, *shape))
-        if jnp.issubdtype(dtype, jnp.complexfloating):
-            values = values + 1j * np.sin(2.3 * where).reshape((*lead, *shape))
-        return jnp.asarray(values, dtype)
-
-    return map_shapes(wave)
-
-
-def gradients(step: int, dtype: Any = jnp.float32, lead: tuple[int, ...] = ()) -> Any:
-    """The gradients of a step, counted from 0."""
-    return waves(10.0 + 3 * step, dtype, lead)
 
 
 class Leaf(NamedTuple):
@@ -81,10 +51,13 @@ def types(tree: Any) -> Any:
 
 def expect_types(tree: Any, expected: Any, what: str, than: str) -> None:
     """Assert the structure and every leaf's shape, dtype and weak type."""
-    structure, wanted = jax.tree.structure(tree), jax.tree.structure(expected)
-    assert structure == wanted, (
-        f"{what} has the structure {structure}, {than} has {wanted}"
-    )
+    try:
+        chex.assert_trees_all_equal_structs(tree, expected)
+    except AssertionError:
+        structure, wanted = jax.tree.structure(tree), jax.tree.structure(expected)
+        raise AssertionError(
+            f"{what} has the structure {structure}, {than} has {wanted}"
+        ) from None
     for (path, leaf), (_, like) in zip(paths_of(tree), paths_of(expected), strict=True):
         found, want = leaf_type(leaf), leaf_type(like)
         assert found == want, f"{what}{path} is {found}, {than} is {want}"
@@ -109,9 +82,12 @@ def expect_close(
         a, b = numbers(leaf), numbers(like)
         finite = np.abs(b[np.isfinite(b)])
         atol = rtol * finite.max() if finite.size else 0.0
-        assert np.allclose(a, b, rtol=0, atol=atol, equal_nan=True), (
-            f"{what}{path} is {leaf}, {than} is {like}"
-        )
+        try:
+            chex.assert_trees_all_close(a, b, rtol=0, atol=atol)
+        except AssertionError as error:
+            # The leaf first, then which of its entries.
+            text = f"{what}{path} is {leaf}, {than} is {like}\n{error}"
+            raise AssertionError(text) from None
 
 
 def expect_no_nan(tree: Any, what: str) -> None:
@@ -243,10 +219,10 @@ def rebuilt(tx: Any, name: str, value: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=8)
-def _trial(tx: Any) -> Trial:
+def _trial(tx: Any, key: Any) -> Trial:
     return Trial(tx)
 
 
 def make_trial(make: Make) -> Trial:
     """The trial of what `make` builds; an equal transformation shares it."""
-    return _trial(make())
+    return _trial(make(), outline_key())

@@ -1,24 +1,25 @@
 """Clipping: of entries, of leaves, of units, of the whole tree."""
 
+import math
+
 import jax.numpy as jnp
 
 from gradtx.core import check
 from gradtx.core.axes import (
     AxisName,
     AxisNames,
+    across,
     axes_of,
     check_axis_name,
     names_of,
-    need_whole,
     size_of,
 )
 from gradtx.core.leafwise import leafwise, stateless_init
-from gradtx.core.numerics import shrinking
+from gradtx.core.numerics import abs_sq, root, shrinking, window
 from gradtx.core.plan import Inputs, planned
 from gradtx.core.transformation import transformation
-from gradtx.core.trees import absent, as_array, leaves_like, leaves_of
 from gradtx.core.types import EmptyState, Scalar
-from gradtx.tree.norms import norm, norms_along
+from gradtx.tree.norms import norm_above
 
 
 @transformation
@@ -57,7 +58,9 @@ def clip_by_global_norm(max_norm: Scalar, *, axis_name: AxisNames = None):
         u = g min(1, max_norm / |g|),   |g|^2 = sum over leaves and entries
 
     A NaN anywhere makes the norm and so every update NaN; see `zero_nans` and
-    `apply_if_finite`. A limit of 0, as a schedule may have, gives 0.
+    `apply_if_finite`. A limit of 0, as a schedule may have, gives 0. One look at the
+    gradients finds the norm of updates up to 1e34 / n limits long, for n entries in
+    float32; what is longer counts as infinite.
 
     State: none.
 
@@ -89,7 +92,7 @@ def clip_by_global_norm(max_norm: Scalar, *, axis_name: AxisNames = None):
 
     # One scalar times g, not g / norm * max_norm: XLA would store the quotient.
     def prepare(updates, state, params):
-        size = norm(updates, axis_name=axis_name)
+        size = norm_above(updates, max_norm, axis_name)
         return Inputs(scalars=shrinking(size, max_norm)), lambda: state
 
     def rule(g, first, factor):
@@ -126,14 +129,15 @@ def clip_by_block_rms(threshold: Scalar, *, axis_name: AxisName = None):
     check.positive("threshold", threshold)
     names_of(axis_name)
 
-    def factors(leaves, params):
-        axes = [axes_of(g, axis_name) for g in leaves]
-        sizes = norms_along(leaves, axes, [None] * len(leaves))
-        for g, names, size in zip(leaves, axes, sizes, strict=True):
-            entries = max(g.size, 1) * size_of(names)
-            yield shrinking(size.reshape(()) / entries**0.5, threshold)
+    def rule(g):
+        axes = axes_of(g, axis_name)
+        entries = max(g.size, 1) * size_of(axes)
+        scale = window(threshold * entries**0.5, entries, g.real.dtype)
+        total = across(jnp.sum(abs_sq(scale * g)), axes)
+        first, factor = shrinking(root(total / entries) / scale, threshold)
+        return factor * (first * g)
 
-    return _by_factors(factors)
+    return leafwise(EmptyState, rule, whole_leaf=True)
 
 
 @transformation
@@ -180,44 +184,24 @@ def adaptive_grad_clip(
     check.positive("eps", eps)
     names_of(axis_name)
 
-    def factors(leaves, params):
-        names = [axes_of(g, axis_name) for g in leaves]
-        units = [_unit_axes(g, axis) for g in leaves]
-        weights = norms_along(params, names, units)
-        sizes = norms_along(leaves, names, units)
-        for weight, size in zip(weights, sizes, strict=True):
-            yield shrinking(size, clipping * jnp.maximum(weight, eps))
+    def unit_norm(x, names, limit):
+        axes = _unit_axes(x, axis)
+        entries = math.prod(x.shape if axes is None else _lengths(x, axes))
+        scale = window(limit, entries * size_of(names), x.real.dtype)
+        total = jnp.sum(abs_sq(scale * x), axis=axes, keepdims=True)
+        return root(across(total, names)) / scale
 
-    return _by_factors(factors, with_params=True)
+    def rule(g, p):
+        names = axes_of(g, axis_name)
+        largest = clipping * jnp.maximum(unit_norm(p, names, eps), eps)
+        first, factor = shrinking(unit_norm(g, names, clipping * eps), largest)
+        return factor * (first * g)
+
+    return leafwise(EmptyState, rule, with_params=True, whole_leaf=True)
 
 
-def _by_factors(factors, *, with_params=False):
-    """Multiply each leaf by factors that are computed from all, in one go.
-
-    One look at the leaves that need another is one branch then, not one a leaf.
-    """
-
-    def prepare(updates, state, params):
-        need_whole()
-        leaves, treedef = leaves_of(updates)
-        there = [i for i, g in enumerate(leaves) if not absent(g)]
-        given = leaves_like(treedef, params, "params", updates) if with_params else []
-        found = factors(
-            [as_array(leaves[i]) for i in there],
-            [as_array(given[i]) for i in there] if with_params else [],
-        )
-        columns = [None] * len(leaves), [None] * len(leaves)
-        for i, both in zip(there, found, strict=True):
-            columns[0][i], columns[1][i] = both
-        return Inputs([treedef.unflatten(c) for c in columns]), lambda *_: state
-
-    def rule(g, *both):
-        first, factor = both[-2:]  # behind the parameter
-        return factor * (first * g), first, factor
-
-    return planned(
-        stateless_init, rule, prepare, with_params=with_params, reads_updates=True
-    )
+def _lengths(x, axes):
+    return [x.shape[i] for i in ((axes,) if isinstance(axes, int) else axes)]
 
 
 def _unit_axes(x, axis):

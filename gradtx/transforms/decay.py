@@ -26,6 +26,9 @@ def add_decayed_weights(
 
         u = g + weight_decay p
 
+    What is added is the gradient of the penalty weight_decay |p|^2 / 2; a penalty
+    written lambda |p|^2, as in More Optimization, is a weight_decay of 2 lambda.
+
     Its place in the chain decides what it is. In front of an optimizer it is L2
     regularisation: the penalty's gradient is part of the gradient, and an adaptive
     method divides it by the root of the second moment, so that weights with large

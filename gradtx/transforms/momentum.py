@@ -34,9 +34,9 @@ def trace(
         v_t = decay v_{t-1} + (1 - dampening) g_t,   v_1 = g_1
         u_t = v_t,   or with Nesterov   g_t + decay v_t
 
-    Nesterov's method takes the gradient at the point that momentum leads to. In the
-    variable x + decay v that point is the parameters themselves, and the update is
-    the second form.
+    Nesterov's method looks ahead: it takes the gradient not at x, but at the point that
+    momentum alone would lead to. Here gradients are taken at the parameters, so the
+    parameters stand for that point, and the second form moves from one to the next.
 
     State: one array per parameter (and one int32 with dampening).
 

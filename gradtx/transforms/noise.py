@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -17,14 +18,14 @@ from gradtx.tree.random import random_like
 
 class AddNoiseState(NamedTuple):
     count: jax.Array  # steps taken, int32
-    rng_key: jax.Array  # the key of the next step
+    rng_key: chex.PRNGKey  # the key of the next step
 
 
 @transformation
 def add_noise(
     eta: Scalar,
     gamma: Scalar,
-    key: Any = None,
+    key: chex.PRNGKey | int | None = None,
     *,
     seed: int | None = None,
     axis_name: AxisNames = None,

@@ -102,7 +102,7 @@ def scale_by_learning_rate(learning_rate: ScalarOrSchedule, *, flip_sign: bool =
       >>> float(tx.update(2.0, tx.init(1.0))[0])
       -1.0
     """
-    check.learning_rate(learning_rate)
+    check.learning_rate("learning_rate", learning_rate)
     sign = -1 if flip_sign else 1
     if not callable(learning_rate):
         return leafwise(EmptyState, lambda g: sign * learning_rate * g)

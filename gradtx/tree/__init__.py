@@ -1,5 +1,6 @@
 """Functions of trees: arithmetic, norms, casts, random numbers, access to states."""
 
+from gradtx.core.widths import widened as widened
 from gradtx.tree.access import (
     NamedTupleKey as NamedTupleKey,
     get as get,

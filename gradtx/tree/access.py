@@ -255,7 +255,15 @@ def _none_found(tree: Any, key: Any) -> str:
         if path and _name(path[-1]) is not None
     )
     shown = ", ".join(list(names)[:20]) + (", ..." if len(names) > 20 else "")
-    return f"there is no {key!r}; there are {shown or 'no names'}."
+    text = f"there is no {key!r}; there are {shown or 'no names'}."
+    if isinstance(key, str) and "hyperparams" not in names:
+        text += (
+            " A number that an optimizer was built with is not in its state: "
+            "inject_hyperparams(adam)(...) keeps it there"
+        )
+        rate = ", and so does a schedule, constant_schedule(0.1) too."
+        text += rate if key == "learning_rate" else "."
+    return text
 
 
 class _Placeholder:

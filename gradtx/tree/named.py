@@ -36,14 +36,19 @@ class NamedReport(NamedTuple):
 def to_named(tx: Any, state: Any) -> dict[str, Any]:
     """The arrays of a state, each under a name that lasts.
 
-    A name is what the array belongs to, its field, and the parameter's own path:
-    `adamw/mu/encoder/kernel`, `adamw/count`. `chain` has no part in it, and what a
-    wrapper wraps keeps its name: another member of a chain, or `MultiSteps` around it,
-    renames nothing. Steps that many optimizers share keep theirs within one
-    (`adamw/scale_by_learning_rate/count`); names given in `named_chain` and labels of
-    `partition` come first. A second transformation of one name is numbered, `trace.1`;
-    `named_chain` keeps such apart for good. What is not gradtx's is named after the
-    function that made it, and by places within. A `/` in a key is written `%2F`.
+    A name has three parts: the transformation that the array belongs to, the field of
+    its state, and the parameter's own path, as in `adamw/mu/encoder/kernel` or
+    `adamw/count`. Chains and wrappers have no part in it, so that another member in a
+    chain, or `MultiSteps` around it, renames nothing.
+
+    - A step that many optimizers share is named within its optimizer:
+      `adamw/scale_by_learning_rate/count`.
+    - Names given in `named_chain` and labels of `partition` come first.
+    - A second transformation of one name is numbered, `trace.1`. The number goes by its
+      place; with `named_chain` it has a name that stays.
+    - A transformation of another library is named after the function that made it, and
+      what is in its state by its place.
+    - A `/` in a key is written `%2F`.
 
     Args:
       tx: the transformation.

@@ -2,15 +2,14 @@
 
 import functools
 import operator
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradtx.core.axes import AxisNames, Names, across, by_axes, size_of, varying
-from gradtx.core.numerics import abs_sq, norm_of
+from gradtx.core.axes import AxisNames, Names, across, by_axes, size_of
+from gradtx.core.numerics import abs_sq, norm_of, root, window
 from gradtx.core.trees import compute_dtype
 from gradtx.tree import arithmetic
 from gradtx.tree.pooling import Totals, pooled
@@ -79,27 +78,23 @@ def norm(
     return total * total if squared else total
 
 
-def norms_along(
-    arrays: Sequence[jax.Array], names: Sequence[Names], dims: Sequence[Any]
-) -> list[jax.Array]:
-    """The Euclidean norm of each array along some of its axes, which are kept.
+def norm_above(tree: Any, limit: Any, axis_name: AxisNames) -> jax.Array:
+    """The norm of a tree, where it is above a limit; below it may be too small.
 
-    Args:
-      arrays: real or complex.
-      names: the mesh axes over which each is split.
-      dims: the axes of each that a norm goes over; None is all.
+    So one look is enough, see `window`; `norm` may need two.
     """
-    found: list[Any] = [None] * len(arrays)
-    groups: dict[Any, list[int]] = {}
-    for i, x in enumerate(arrays):
-        # Devices that add up inside of a lax.cond have to take the same branch.
-        groups.setdefault((names[i], varying(x)), []).append(i)
-    for (axes, _), here in groups.items():
-        some = tuple(arrays[i] for i in here)
-        along = tuple(dims[i] for i in here)
-        for i, size in zip(here, _along(some, axes, along), strict=True):
-            found[i] = size
-    return found
+    groups = [(x, pooled(leaves)) for x, leaves in by_axes(tree, axis_name).items()]
+    entries = sum(x.size * size_of(axes) for axes, parts in groups for x in parts)
+    dtypes = [jnp.finfo(compute_dtype(x.dtype)).dtype for _, ps in groups for x in ps]
+    scale = window(limit, entries, min(dtypes, key=_maximum, default=jnp.float32))
+    total = jnp.zeros([], jnp.float32)
+    for axes, parts in groups:
+        total += _total(parts, axes, scale)
+    return root(total) / scale
+
+
+def _maximum(dtype: Any) -> float:
+    return float(jnp.finfo(dtype).max)
 
 
 @jax.custom_jvp
@@ -165,36 +160,6 @@ def _sure(parts: list[jax.Array], total: jax.Array, axes: Names, entries: int):
         return jnp.sqrt(total)
 
     return lax.cond(_out_of_range(total, entries), again, plain, parts, total)
-
-
-@functools.partial(jax.jit, static_argnums=(1, 2))
-def _along(arrays: tuple[jax.Array, ...], axes: Names, dims: tuple[Any, ...]):
-    totals = tuple(
-        across(_summed(x, along), axes) for x, along in zip(arrays, dims, strict=True)
-    )
-    lost = [
-        _out_of_range(total, x.size * size_of(axes) // max(total.size, 1))
-        for x, total in zip(arrays, totals, strict=True)
-    ]
-
-    def again(arrays: Any, totals: Any) -> Any:
-        found = []
-        for x, total, out, along in zip(arrays, totals, lost, dims, strict=True):
-            scale = jnp.where(out, _scale(total), 1)
-            found.append(jnp.sqrt(across(_summed(x, along, scale), axes)) / scale)
-        return tuple(found)
-
-    def plain(arrays: Any, totals: Any) -> Any:
-        return tuple(map(jnp.sqrt, totals))
-
-    any_lost = functools.reduce(operator.or_, map(jnp.any, lost))
-    sizes = lax.cond(any_lost, again, plain, arrays, totals)
-    return tuple(map(norm_of, totals, sizes))
-
-
-@functools.partial(jax.jit, static_argnums=1)  # traced once a shape
-def _summed(x: jax.Array, along: Any, scale: Any = None) -> jax.Array:
-    return jnp.sum(_squared(x, scale), axis=along, keepdims=True)
 
 
 def _out_of_range(total: jax.Array, entries: int) -> jax.Array:

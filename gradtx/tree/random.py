@@ -4,22 +4,23 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from gradtx.core.axes import AxisNames, axes_of_each
-from gradtx.core.trees import absent, leaves_of
+from gradtx.core.trees import absent, leaves_of, wider
 
 
-def _keys(rng_key: jax.Array, leaves: list[Any]) -> list[Any]:
+def _keys(rng_key: chex.PRNGKey, leaves: list[Any]) -> list[Any]:
     """A key for each leaf that is there, by its place among these; else the leaf."""
     n = sum(not absent(x) for x in leaves)
     keys = iter(jax.random.split(rng_key, n) if n else ())
     return [x if absent(x) else next(keys) for x in leaves]
 
 
-def split_key_like(rng_key: jax.Array, target_tree: Any) -> Any:
+def split_key_like(rng_key: chex.PRNGKey, target_tree: Any) -> Any:
     """A random key for each leaf.
 
     Args:
@@ -37,7 +38,7 @@ def split_key_like(rng_key: jax.Array, target_tree: Any) -> Any:
 
 
 def random_like(
-    rng_key: jax.Array,
+    rng_key: chex.PRNGKey,
     target_tree: Any,
     sampler: Callable[..., Any] = jax.random.normal,
     dtype: Any = None,
@@ -66,6 +67,11 @@ def random_like(
 
     def sample(key: Any, x: Any) -> Any:
         kind = jnp.result_type(x) if dtype is None else dtype
+        if wider(kind) != kind:  # float8, which is drawn in float32
+            return draw(key, x, wider(kind)).astype(kind)
+        return draw(key, x, kind)
+
+    def draw(key: Any, x: Any, kind: Any) -> Any:
         sharding = jax.typeof(x).sharding if placed else None
         if sharding is not None and sharding.mesh.are_all_axes_explicit:
             return sampler(key, jnp.shape(x), kind, out_sharding=sharding)

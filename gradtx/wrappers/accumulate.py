@@ -12,7 +12,7 @@ from gradtx.core.call import Call
 from gradtx.core.numerics import as_float, safe_increment
 from gradtx.core.pair import GradientTransformationExtraArgs
 from gradtx.core.plan import check_state, lift
-from gradtx.core.transformation import inner_of, remember
+from gradtx.core.transformation import inner_of, transformation
 from gradtx.core.trees import (
     absent,
     check_arrays,
@@ -69,12 +69,13 @@ def _with_methods(
     factory: Callable[P, tuple[Any, ...]],
 ) -> Callable[P, MultiStepsTransformation]:
     """As `transformation`, building a `MultiStepsTransformation`."""
+    plain = transformation(factory)
 
     @functools.wraps(factory)
     def build(*args: P.args, **kwargs: P.kwargs) -> MultiStepsTransformation:
-        pair = remember(factory(*args, **kwargs), Call(build, args, kwargs))
+        pair = plain(*args, **kwargs)
         tx = MultiStepsTransformation(*pair)
-        tx.call, tx._step = pair.call, pair._step
+        tx.call, tx._step = Call(build, args, kwargs), pair._step
         return tx
 
     build.__dict__["is_transformation"] = True

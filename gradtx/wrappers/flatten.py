@@ -7,7 +7,15 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.transformation import inner_of, transformation
-from gradtx.core.trees import absent, check_inexact, failure, leaves_like, leaves_of
+from gradtx.core.trees import (
+    absent,
+    check_inexact,
+    failure,
+    is_abstract,
+    leaves_like,
+    leaves_of,
+    wider,
+)
 from gradtx.tree.pooling import is_sharded
 
 
@@ -76,6 +84,10 @@ def flatten(inner: Any):
     return init, update
 
 
+def _as_array(x: Any) -> jax.Array:
+    return jnp.zeros_like(x) if is_abstract(x) else jnp.asarray(x)
+
+
 def _groups(leaves: list[Any]) -> dict[str, list[int]]:
     """The places of the leaves of each dtype, by its name."""
     groups: dict[str, list[int]] = {}
@@ -91,7 +103,7 @@ def _join(
     """One vector a group. Absent leaves are zeros in it, or it is absent as a whole."""
     joined: dict[str, jax.Array | None] = {}
     for name, places in groups.items():
-        present = [jnp.asarray(leaves[i]) for i in places if not absent(leaves[i])]
+        present = [_as_array(leaves[i]) for i in places if not absent(leaves[i])]
         if any(map(is_sharded, present)):
             raise failure(
                 "a leaf is split over a mesh axis of an explicit type, and such leaves "
@@ -100,12 +112,13 @@ def _join(
         if not present:
             joined[name] = None
             continue
-        dtype = jnp.result_type(*[x.dtype for x in present])
+        dtypes = {x.dtype for x in present}
+        dtype = dtypes.pop() if len(dtypes) == 1 else wider(*dtypes)
         joined[name] = jnp.concatenate(
             [
                 jnp.zeros(jnp.size(like[i]), dtype)
                 if absent(leaves[i])
-                else jnp.ravel(leaves[i]).astype(dtype)
+                else jnp.ravel(_as_array(leaves[i])).astype(dtype)
                 for i in places
             ]
         )

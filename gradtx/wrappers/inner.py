@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.core import Tracer
 
-from gradtx.core.axes import alike, varying
+from gradtx.core.axes import varied, varying
+from gradtx.core.once import compiled_once
 from gradtx.core.trees import absent, check_match, failure, leaves_like, leaves_of
 from gradtx.core.widths import on_the_way
 
@@ -28,8 +29,9 @@ def one_of(
     leaves, treedef = jax.tree.flatten(operands)
     if not any(isinstance(x, Tracer) for x in leaves):
         # Outside of jit each function not seen before is compiled: 100 ms, not 0.4.
-        branch = functools.partial(yes, **extra) if extra else yes
-        return lax.cond(take, branch, no, *operands)
+        if extra:
+            return _with_extra(take, yes, no, operands, extra)
+        return lax.cond(take, yes, no, *operands)
     seen: list[Any] = []
 
     # As lists: JAX writes a path for each operand and result, and those of a deep tree
@@ -40,19 +42,25 @@ def one_of(
                 fn(*treedef.unflatten(leaves), **extra)
             )
             if not seen:
-                seen.extend((structure, result))
+                # Of the results their types only: kept, a tracer would leak.
+                seen.extend((structure, list(map(varying, result))))
             elif structure != seen[0]:
                 raise failure(
                     f"the inner transformation gives a tree {seen[0]}, a step that is "
                     f"not taken gives {structure}.",
                     TypeError,
                 )
-            return [alike(x, y) for x, y in zip(result, seen[1], strict=True)]
+            return [varied(x, axes) for x, axes in zip(result, seen[1], strict=True)]
 
         return branch
 
     result = lax.cond(take, as_lists(yes, extra), as_lists(no, {}), leaves)
     return seen[0].unflatten(result)
+
+
+@compiled_once
+def _with_extra(take: Any, yes: Any, no: Any, operands: Any, extra: Any) -> Any:
+    return lax.cond(take, functools.partial(yes, **extra), no, *operands)
 
 
 def zeros_for(updates: Any, params: Any = None) -> Any:

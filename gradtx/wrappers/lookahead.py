@@ -9,7 +9,14 @@ from gradtx.core import check
 from gradtx.core.apply import apply_updates
 from gradtx.core.plan import check_state, lift, need_params
 from gradtx.core.transformation import inner_of, transformation
-from gradtx.core.trees import absent, failure, is_none, map_present
+from gradtx.core.trees import (
+    absent,
+    check_arrays,
+    failure,
+    is_abstract,
+    is_none,
+    map_present,
+)
 from gradtx.core.types import Params, Scalar, State
 from gradtx.wrappers.inner import one_of
 
@@ -30,7 +37,9 @@ class LookaheadParams(NamedTuple):
     @classmethod
     def init_synced(cls, params: Params) -> "LookaheadParams":
         """Both sets from one; the slow are a copy, so that both can be donated."""
-        return cls(fast=params, slow=map_present(jnp.array, params))
+        check_arrays(params)
+        copied = map_present(lambda p: p if is_abstract(p) else jnp.array(p), params)
+        return cls(fast=params, slow=copied)
 
     @staticmethod
     def __updates_for__(params: "LookaheadParams") -> Params:

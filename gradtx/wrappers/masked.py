@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from gradtx.core import check
 from gradtx.core.apply import apply_updates
 from gradtx.core.compose import MaskedState
-from gradtx.core.masking import MaskOrFn, hide, resolve_mask, reveal
+from gradtx.core.masking import MaskOrFn, for_part, hide, resolve_mask, reveal
 from gradtx.core.plan import check_state
-from gradtx.core.transformation import inner_of, transformation
+from gradtx.core.transformation import hands_on, inner_of, transformation
 from gradtx.core.trees import leaves_of, map_present
 
 
@@ -58,6 +58,7 @@ def masked(
     check.choice("otherwise", otherwise, ("keep", "zero"))
     tx = inner_of("masked: inner", inner)
 
+    @hands_on
     def init(params):
         return MaskedState(tx.init(hide(params, resolve_mask(mask, params))))
 
@@ -70,7 +71,7 @@ def masked(
                 name: hide(value, full) if leaves_of(value)[1] == like else value
                 for name, value in extra.items()
             }
-        return full, extra
+        return full, for_part(extra, params, full)
 
     def update(updates, state, params=None, **extra):
         full, extra = chosen(updates, state, params, extra)

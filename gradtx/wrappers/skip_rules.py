@@ -9,6 +9,7 @@ from jax import lax
 
 from gradtx.core import check
 from gradtx.core.axes import AxisNames, Names, across, alike, by_axes, size_of
+from gradtx.core.trees import wider
 from gradtx.tree.norms import norm
 from gradtx.tree.pooling import Totals, pooled
 
@@ -109,8 +110,8 @@ def _all_finite(groups: dict[Names, list[jax.Array]]) -> jax.Array:
 
 
 # x - x is 0, or NaN where x is not finite. XLA fuses it into the sum, but stores what
-# isfinite gives, and takes twice as long.
-_differences = Totals(lambda x: x - x)
+# isfinite gives, and takes twice as long. Widened first, as float8_e8m0fnu has no 0.
+_differences = Totals(lambda x: x.astype(wider(x.dtype)) - x.astype(wider(x.dtype)))
 
 _MOST = jnp.iinfo(jnp.int32).max
 

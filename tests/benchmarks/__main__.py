@@ -31,6 +31,8 @@ SECONDS = {"gpu": 1.0}  # to time each workload for; elsewhere 3
 MINUTES = {"gpu": 7.0}  # after which no workload begins; elsewhere 20
 QUICK = {"tree": ["tiny"], "seconds": 0.05, "rounds": 3}
 WIDTH = 132  # of the table, where no terminal says
+# Say where things go and what else is done, not what is measured.
+NO_OPTIONS = ("out", "list", "redraw")
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -41,6 +43,12 @@ def arguments() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--list", action="store_true", help="show the workloads, and stop")
+    add(
+        "--redraw",
+        type=Path,
+        metavar="JSON",
+        help="draw the picture of what was measured before, and stop",
+    )
     add("--quick", action="store_true", help="a tiny tree, few repetitions: a minute")
     add("--scaling", action="store_true", help="only how cost grows with the tree")
     add("--workloads", nargs="+", default=["*"], metavar="NAME", help="or patterns")
@@ -123,6 +131,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     console = report.Console(emoji=False)
     if not console.is_terminal:
         console = report.Console(emoji=False, width=WIDTH)
+    if args.redraw:
+        report.redraw(args.redraw)
+        return {}
     if args.list:
         for name, workload in workloads().items():
             console.print(f"{name:20} {workload.build(gradtx)!r}", markup=False)
@@ -144,7 +155,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": devices.describe(device),
         "versions": devices.versions(),
-        "options": {k: v for k, v in vars(args).items() if k not in ("out", "list")},
+        "options": {k: v for k, v in vars(args).items() if k not in NO_OPTIONS},
     }
     path = args.out / (devices.slug(device) + "-scaling" * args.scaling)
     with jax.default_device(device):
@@ -205,7 +216,8 @@ def measure(
         console.print(report.table(records, title))
         for failure in report.failures(records):
             console.print(f"failed: {failure}", style="red", markup=False)
-        report.plot(records, path.with_name(f"{path.name}-{tree}.png"), title)
+        picture = path.with_name(f"{path.name}-{tree}.png")
+        report.plot(records, picture, device.device_kind)
         found["results"] += records
         found["not_run"] += late
     if found["not_run"]:

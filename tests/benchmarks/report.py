@@ -1,6 +1,7 @@
 """What the benchmark shows: a table, two pictures, and everything as JSON."""
 
 import json
+import statistics
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -114,13 +115,67 @@ def _part(least: float | None, milliseconds: float) -> str:
     return "" if least is None else f"{100 * least / milliseconds:.0f}%"
 
 
-def plot(records: Sequence[dict[str, Any]], path: Path, title: str) -> None:
-    """Draw times relative to Optax, and the bytes moved beside the minimum."""
+# What is plotted is named as the page about it does.
+NAMES = {
+    "clipped_adamw": "clip_by_global_norm + adamw",
+    "joined_adamw": "the same, small leaves joined",
+    "finite_adamw": "apply_if_finite(adamw)",
+    "accumulated_adamw": "MultiSteps(adamw, 4)",
+    "masked_adamw": "masked(adamw)",
+    "partitioned_adamw": "partition, two adamw",
+    "injected_adamw": "inject_hyperparams(adamw)",
+    "adamw_ema": "adamw + ema",
+    "agc_adamw": "adaptive_grad_clip + adamw",
+    "lookahead_adamw": "lookahead(adamw)",
+    "zero_nans_adamw": "zero_nans + adamw",
+    "momentum": "sgd with momentum",
+    "eager_adamw": "adamw without jit",
+}
+TREES = {
+    "gpt2": "GPT-2 small",
+    "deep": "A deep, narrow network",
+    "resnet50": "ResNet-50",
+}
+# Bytes beyond this many medians are drawn on the edge.
+FAR = 4
+
+
+def plot(records: Sequence[dict[str, Any]], path: Path, device: str) -> None:
+    """Draw times relative to Optax, and the bytes moved beside the minimum.
+
+    A point so far out that it would flatten the others stands on the edge, with an
+    arrow and its number.
+    """
     shown = [record for record in records if STEP in record["ways"]]
-    figure = Figure(figsize=(12, 2 + 0.32 * len(shown)), layout="constrained")
-    figure.suptitle(title)
+    if not shown:
+        return
+    figure = Figure(figsize=(10, 2.2 + 0.32 * len(shown)), layout="constrained")
+    figure.suptitle(_title(shown[0], device))
     left, right = figure.subplots(1, 2, sharey=True)
-    left.axvline(1, color="0.5", linewidth=0.8)
+    _plot_times(left, shown)
+    _plot_bytes(right, shown)
+    names = [_plain(record["workload"]) for record in shown]
+    left.set_yticks(range(len(shown)), names)
+    left.set_ylim(len(shown) - 0.5, -0.5)
+    below = {"bbox_to_anchor": (0.5, 0), "borderaxespad": 2.2, "ncols": 3}
+    _finish(figure, (left, right), path, loc="upper center", **below)
+
+
+def _plain(workload: str) -> str:
+    return NAMES.get(workload, workload)
+
+
+def _title(record: dict[str, Any], device: str) -> str:
+    tree = TREES.get(record["tree"], record["tree"])
+    size = record["parameters"] / 1e6
+    return (
+        f"{tree}: {size:.3g} million parameters in {record['leaves']:,} arrays, "
+        f"{record['dtype']}, {device.upper()}"
+    )
+
+
+def _plot_times(axes: Any, shown: Sequence[dict[str, Any]]) -> None:
+    axes.axvline(1, color="0.5", linewidth=0.8)
     marks = ((LOOP, COLORS[0], "o", -0.15), (STEP, COLORS[5], "D", 0.15))
     for name, color, mark, shift in marks:
         for place, record in enumerate(shown):
@@ -128,38 +183,43 @@ def plot(records: Sequence[dict[str, Any]], path: Path, title: str) -> None:
             if found is not None:
                 middle = found["median"]
                 sides = [[middle - found["low"]], [found["high"] - middle]]
-                left.errorbar(
+                axes.errorbar(
                     middle, place + shift, xerr=sides, fmt=mark, color=color, ms=5
                 )
-        left.plot([], [], mark, color=color, label=name)
+        axes.plot([], [], mark, color=color, label=name)
+    axes.set(title="time of a step / time of Optax's (less is faster)", xscale="log")
+    axes.set_xticks([0.1, 0.2, 0.5, 1, 2], ["0.1", "0.2", "0.5", "1", "2"])
+    axes.set_xticks([], minor=True)
+    axes.set_xlim(0.08, 2.5)
+
+
+def _plot_bytes(axes: Any, shown: Sequence[dict[str, Any]]) -> None:
+    found: dict[str, list[tuple[float, int]]] = {OPTAX: [], STEP: [], "minimum": []}
+    for place, record in enumerate(shown):
+        for name in (OPTAX, STEP):
+            each = record["ways"].get(name, {}).get("per_parameter")
+            if each:
+                found[name].append((each["bytes_accessed"], place))
+        if "minimum" in record and not _is_eager(record):
+            found["minimum"].append((record["minimum"]["bytes_per_parameter"], place))
+    values = [value for points in found.values() for value, _ in points]
+    edge = FAR * statistics.median(values) if values else 1
     # A ring, which shows behind the other where they coincide.
-    for name, color, ms, fill in (
-        (OPTAX, COLORS[1], 10, "none"),
-        (STEP, COLORS[5], 5, "full"),
-    ):
-        points = [
-            (record["ways"][name]["per_parameter"]["bytes_accessed"], place)
-            for place, record in enumerate(shown)
-            if "per_parameter" in record["ways"].get(name, {})
-        ]
-        across, down = zip(*points, strict=True) if points else ((), ())
-        right.plot(across, down, "o", color=color, ms=ms, fillstyle=fill, label=name)
-    least = [
-        (record["minimum"]["bytes_per_parameter"], place)
-        for place, record in enumerate(shown)
-        if "minimum" in record and not _is_eager(record)
-    ]
-    across, down = zip(*least, strict=True) if least else ((), ())
-    right.plot(across, down, "|k", ms=9, label="minimum")
-    left.set_yticks(range(len(shown)), [record["workload"] for record in shown])
-    left.invert_yaxis()
-    left.set(title="time of a step to Optax's, and quartiles", xscale="log")
-    left.set_xticks([0.1, 0.2, 0.5, 1, 2], ["0.1", "0.2", "0.5", "1", "2"])
-    left.set_xticks([], minor=True)
-    left.margins(y=0.02)
-    right.set(title="bytes accessed per parameter")
-    right.set_xlim(left=0)
-    _finish(figure, (left, right), path)
+    looks = {
+        OPTAX: {"marker": "o", "color": COLORS[1], "ms": 10, "fillstyle": "none"},
+        STEP: {"marker": "o", "color": COLORS[5], "ms": 5},
+        "minimum": {"marker": "|", "color": "k", "ms": 9},
+    }
+    for name, points in found.items():
+        near = [(min(value, edge), place) for value, place in points]
+        across, down = zip(*near, strict=True) if near else ((), ())
+        axes.plot(across, down, linestyle="", label=name, **looks[name])
+        for value, place in points:
+            if value > edge:
+                at = {"xytext": (-8, 0), "textcoords": "offset points", "ha": "right"}
+                axes.annotate(f"{value:,.0f} →", (edge, place), va="center", **at)
+    axes.set(title="bytes moved for each parameter")
+    axes.set_xlim(0, 1.05 * min(edge, max(values, default=1)))
 
 
 def plot_scaling(found: dict[str, Any], path: Path, title: str) -> None:
@@ -188,12 +248,13 @@ def plot_scaling(found: dict[str, Any], path: Path, title: str) -> None:
             color=color,
             label=name,
         )
-    left.set(title="seconds until adamw is compiled", xlabel="leaves")
-    right.set(title="milliseconds a step of adamw", xlabel="parameters, in one leaf")
+    left.set(title="seconds until adamw is compiled", xlabel="arrays")
+    right.set(title="milliseconds a step of adamw", xlabel="parameters, in one array")
     for axes in left, right:
         axes.set(xscale="log", yscale="log")
-    below = (0.5, -0.15)  # the lines fill the frame
-    _finish(figure, (left, right), path, loc="upper center", bbox_to_anchor=below)
+    # The lines fill the frame.
+    below = {"bbox_to_anchor": (0.5, 0), "borderaxespad": 3.5}
+    _finish(figure, (left, right), path, loc="upper center", **below)
 
 
 def _finish(figure: Figure, subplots: Sequence[Any], path: Path, **legend) -> None:
@@ -202,6 +263,17 @@ def _finish(figure: Figure, subplots: Sequence[Any], path: Path, **legend) -> No
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(**legend)
     figure.savefig(path, dpi=150)
+
+
+def redraw(path: Path) -> None:
+    """Draw the picture that belongs to a JSON that was saved, without measuring."""
+    found = json.loads(path.read_text())
+    picture, device = path.with_suffix(".png"), found["device"]["kind"]
+    if "scaling" in found:
+        title = f"adamw in {found['options']['dtype']} on {device}"
+        plot_scaling(found["scaling"], picture, title)
+    else:
+        plot(found["results"], picture, device)
 
 
 def save(found: dict[str, Any], path: Path) -> None:

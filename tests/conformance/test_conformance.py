@@ -35,6 +35,10 @@ ROOT = (
     "the root of eps has an infinite derivative at 0",
     "the derivative by eps at .*eps=0, p=2 is nan",
 )
+INFINITE = ("a value of infinity says that there is none yet", r"invalid value \(inf\)")
+QUOTIENT = ("a factor that is not taken is max_norm / 0", r"invalid value \(inf\)")
+PASSES_ON = ("without members nothing looks", "got none")
+MASKS = ("a leaf that a mask takes out is not looked at", "got none")
 
 INSIDE = ("the axis is named by a member", "updates of the parts")
 
@@ -50,17 +54,19 @@ EXCEPTIONS = {
         "noise is as large as the root of its variance",
         "the derivative by eta at eta=0",
     ),
-    ("centralize", "agrees_when_leaves_are_split"): (
-        "its units lie along the first dimension, where the leaf is split",
-        "updates of the parts",
-    ),
     ("chain_of_chains", "agrees_when_leaves_are_split"): INSIDE,
+    ("chain_of_chains", "steps_under_infinity_checks"): QUOTIENT,
+    ("chain_of_none", "refuses_functions_among_params"): PASSES_ON,
     ("chain_of_none", "refuses_integer_gradients"): PASSES,
     ("clip", "takes_complex"): ORDER,
+    ("clip_by_global_norm", "steps_under_infinity_checks"): QUOTIENT,
+    ("freeze", "refuses_functions_among_params"): MASKS,
     ("identity", "refuses_integer_gradients"): PASSES,
-    ("lbfgs", "agrees_when_leaves_are_split"): WHOLE,
+    ("masked", "refuses_functions_among_params"): MASKS,
+    ("masked_with_zero", "refuses_functions_among_params"): MASKS,
     ("MultiSteps", "passes_missing_leaves_by"): LATE,
-    ("newton", "agrees_when_leaves_are_split"): WHOLE,
+    ("lbfgs", "steps_under_infinity_checks"): INFINITE,
+    ("newton", "steps_under_infinity_checks"): INFINITE,
     ("newton", "takes_complex"): REAL,
     ("newton", "has_derivatives_by_hyperparameters"): LOOP,
     ("rmsprop_centered", "has_derivatives_by_hyperparameters"): STEEP,
@@ -71,11 +77,11 @@ EXCEPTIONS = {
     ("scale_by_stddev", "has_derivatives_by_hyperparameters"): STEEP,
     ("scale_by_zoom_linesearch", "has_derivatives_by_hyperparameters"): LOOP,
     ("scale_by_backtracking_linesearch", "agrees_when_leaves_are_split"): WHOLE,
-    ("scale_by_lbfgs", "agrees_when_leaves_are_split"): WHOLE,
-    ("scale_by_newton_cg", "agrees_when_leaves_are_split"): WHOLE,
+    ("scale_by_backtracking_linesearch", "steps_under_infinity_checks"): INFINITE,
     ("scale_by_newton_cg", "takes_complex"): REAL,
     ("scale_by_rprop", "takes_complex"): ORDER,
     ("scale_by_zoom_linesearch", "agrees_when_leaves_are_split"): WHOLE,
+    ("scale_by_zoom_linesearch", "steps_under_infinity_checks"): INFINITE,
     ("stateless", "refuses_integer_gradients"): USERS,
     ("stateless_with_tree_map", "refuses_integer_gradients"): USERS,
 }
@@ -83,6 +89,7 @@ EXCEPTIONS = {
 # Beside each factory with sample arguments: calls that take another way through it.
 VARIANTS = {
     "adam_nesterov": functools.partial(gradtx.adam, 0.1, nesterov=True),
+    "adam_of_the_largest": functools.partial(gradtx.adam, 0.1, amsgrad="uncorrected"),
     "add_decayed_weights_scheduled": functools.partial(
         gradtx.add_decayed_weights, falling, is_matrix
     ),
@@ -97,6 +104,7 @@ VARIANTS = {
     "lookahead_reset": functools.partial(
         gradtx.lookahead, gradtx.adam(0.1), 2, 0.5, reset_state=True
     ),
+    "lbfgs_as_pytorch": functools.partial(gradtx.scale_by_lbfgs, 3, as_pytorch=True),
     "masked_with_zero": functools.partial(
         gradtx.masked, gradtx.adam(0.1), is_matrix, otherwise="zero"
     ),

@@ -47,7 +47,7 @@ def test_main_compares_and_leaves_picture_and_curves(tmp_path, capsys):
             assert run.objective[0] == pytest.approx(np.log(10), rel=1e-12)
             best[panel, run.name] = min(run.objective) - least
     lbfgs = best.pop(("full batch", "lbfgs"))
-    assert lbfgs < 0.1 * min(best.values())  # the lecture: with all the data
+    assert lbfgs < 0.1 * min(best.values())  # More Optimization: with all the data
     others = [value for key, value in best.items() if key[0] != "full batch"]
     assert best["minibatches of 20", "lbfgs"] > min(others)  # and not in minibatches
     kept = saved["runs"]["full batch"][0]

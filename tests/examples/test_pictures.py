@@ -1,5 +1,8 @@
 """The pictures: each shows what it says."""
 
+import re
+from pathlib import Path
+
 import matplotlib.colors
 import matplotlib.image
 import numpy as np
@@ -78,6 +81,35 @@ def test_each_function_has_the_six_paths():
         == set(maps.RATES)
         == {surface.name for surface in surfaces.SURFACES}
     )
+
+
+def test_the_saddle_is_left_in_the_order_that_why_md_gives():
+    (panel,) = maps.paths(surfaces.SADDLE).axes
+    left = [
+        re.search(r"leaves at step (\d+)", label).group(1) for label in named(panel)
+    ]
+    # SGD, momentum, Nesterov, AdaGrad, RMSProp, Adam, with the rates of the page.
+    assert left == ["52", "53", "49", "37", "46", "32"]
+    assert maps.RATES["saddle"] == (0.05, 0.01, 0.01, 0.1, 0.02, 0.04)
+    text = (Path(__file__).parents[2] / "docs" / "why.md").read_text()
+    assert "for tx in suited.values()] == [32, 37, 46, 49, 52, 53]" in text
+
+
+def test_momentum_passes_the_first_minimum_and_sgd_stays():
+    (panel,) = maps.paths(surfaces.TWO_MINIMA).axes
+    ends = [line.get_xydata()[-1] for line in named(panel).values()]
+    where = ["first", "second", "second", "first", "first", "second"]
+    for end, valley in zip(ends, where, strict=True):
+        minimum = [-0.75, 0] if valley == "first" else surfaces.TWO_MINIMA.minimum
+        np.testing.assert_allclose(end, minimum, atol=0.1)
+
+
+def test_the_overview_has_all_functions_and_names_the_six_once():
+    picture = maps.overview()
+    assert [panel.get_title() for panel in picture.axes] == list(maps.STEPS)
+    (legend,) = picture.legends
+    six = maps.optimizers(surfaces.SADDLE, rates=False)
+    assert [text.get_text() for text in legend.get_texts()] == list(six)
 
 
 def test_the_corrected_average_of_a_constant_is_the_constant():

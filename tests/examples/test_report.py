@@ -50,14 +50,6 @@ def test_any_curve_can_be_drawn_and_saved(loss, tmp_path):
     assert saved["runs"][1] == run("sgd")._asdict()
 
 
-def test_long_lines_are_broken_at_spaces_and_indented_deeper():
-    text = "chain\n  adam(b1=0.9, b2=0.999, eps=1e-08)"
-    wrapped = report.wrap(text, 20)
-    assert wrapped == "chain\n  adam(b1=0.9,\n      b2=0.999,\n      eps=1e-08)"
-    assert report.wrap(text, 80) == text
-    assert report.wrap("  indivisible(1)", 5) == "  indivisible(1)"
-
-
 def test_the_table_has_the_best_accuracy_in_bold():
     table = report.table([run("a"), run("b", test_accuracy=[0.2, 0.75])])
     names, accuracies, *_ = (list(column.cells) for column in table.columns)

@@ -166,7 +166,7 @@ def test_amsgrad_is_adam_while_the_second_moment_grows():
 
 
 def momentum_of_adam(rate, b1, epsilon, steps):
-    """Adam without its second moment: SGD whose momentum and rate vary (lecture).
+    """Adam without its second moment: SGD whose momentum and rate vary (Cohen).
 
     M_t = mu_t M_{t-1} - eta_t g_t,   mu_t = b1 (1 - b1^(t-1)) / (1 - b1^t),
     W_t = W_{t-1} + M_t,              eta_t = rate (1 - b1) / ((1 - b1^t) sqrt(epsilon))
@@ -193,7 +193,7 @@ def test_adam_under_a_large_epsilon_is_sgd_with_momentum():
 
 
 def test_adam_with_a_second_moment_that_stays_zero_is_sgd_with_momentum():
-    # The lecture's b2 = 1. Uncorrected, nu <= t (1 - b2) max g^2 = 4e-11 stays at zero
+    # Cohen's b2 = 1. Uncorrected, nu <= t (1 - b2) max g^2 = 4e-11 stays at zero
     # beside epsilon = 0.01; amsgrad can correct mu alone, as the formula does.
     epsilon, b2 = 0.01, 1 - 2.0**-50
     tx = gradtx.amsgrad(
@@ -214,7 +214,7 @@ def test_adam_without_corrections_tends_to_sgd_with_constant_momentum():
 @pytest.mark.parametrize("b2", [1 - 1e-3, 1 - 1e-6, 1 - 1e-9])
 def test_adam_with_a_long_memory_is_adagrad(b2):
     # b1 = 0, b2 -> 1: nu^_t -> (1/t) sum g^2, so that Adam at the rate a / sqrt(t) is
-    # AdaGrad at the rate a (the lecture's formula has the root of t upside down). The
+    # AdaGrad at the rate a (Cohen's formula has the root of t upside down). The
     # weights b2^k of nu^ are within T (1 - b2) of 1, and so is their mean.
     steps = 50
 
@@ -252,10 +252,10 @@ def test_without_memory_the_step_is_the_sign(tx):
     np.testing.assert_allclose(transform(tx, g), np.sign(g), rtol=1e-15)  # sqrt(g^2)
 
 
-def test_the_norm_of_2_is_adam():  # b2 of Adam is b2^p; both epsilons in the root
+def test_the_norm_of_2_is_adam():  # b2 of Adam is b2^p; eps_root is eps^p
     g = gradients(60)
     lp = transform(gradtx.adam_lp(RATE, b2=0.99, eps=1e-4, p=2.0), g)
-    adam = transform(gradtx.adam(RATE, b2=0.99**2, eps=0.0, eps_root=1e-4), g)
+    adam = transform(gradtx.adam(RATE, b2=0.99**2, eps=0.0, eps_root=1e-4**2), g)
     np.testing.assert_allclose(lp, adam, rtol=1e-12)  # powers and roots for squares
 
 

@@ -45,9 +45,10 @@ def test_for_sgd_decay_is_the_gradient_of_a_penalty():
 
 @pytest.mark.parametrize("nesterov", [False, True], ids=["heavy ball", "nesterov"])
 def test_with_momentum_the_decoupled_decay_is_weaker(nesterov):
-    # A lecture calls them equivalent for momentum too. At rest v = g / (1 - rho), so
-    # that decoupled decay ends where g + (1 - rho) decay x = 0: the penalty is
-    # (1 - rho) times that of L2, which momentum magnifies with the gradient.
+    # More Optimization calls them equivalent for momentum too. At rest
+    # v = g / (1 - rho), so that decoupled decay ends where g + (1 - rho) decay x = 0:
+    # the penalty is (1 - rho) times that of L2, which momentum magnifies with the
+    # gradient.
     trace = gradtx.trace(RHO, nesterov)
     coupled, apart = (descend(form(trace), 2000) for form in (l2, decoupled))
     np.testing.assert_allclose(coupled[-1], minimum(DECAY), rtol=1e-13)

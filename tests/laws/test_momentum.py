@@ -68,7 +68,7 @@ def test_nesterov_looks_ahead():  # in the variable x~ = x + rho v
 
 
 def test_nesterov_needs_the_gradient_at_its_own_point_only():
-    def step(x, v, _):  # the lecture's code: x += -rho * old_v + (1 + rho) * v
+    def step(x, v, _):  # More Optimization: x += -rho * old_v + (1 + rho) * v
         new = RHO * v - RATE * gradient(x)
         return x - RHO * v + (1 + RHO) * new, new
 

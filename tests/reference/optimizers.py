@@ -37,7 +37,7 @@ def square(g):
 
 @trajectory
 def sgd(grads, w, learning_rate, momentum=None, nesterov=False, dampening=0.0):
-    """Sutskever et al. 2013, eq. 1-4, in the variables of lecture 003 (x + mu v)."""
+    """Sutskever et al. 2013, eq. 1-4, as in More Optimization (x + mu v)."""
     v = None
     for step, g in enumerate(grads):
         if momentum is None:
@@ -50,13 +50,21 @@ def sgd(grads, w, learning_rate, momentum=None, nesterov=False, dampening=0.0):
 
 
 @trajectory
-def adagrad(grads, w, learning_rate, initial_accumulator_value=0.1, eps=1e-7):
-    """Duchi et al. 2011, figure 1 (diagonal); eps in the root: lecture 000, eq. 8."""
+def adagrad(
+    grads,
+    w,
+    learning_rate,
+    initial_accumulator_value=0.1,
+    eps=1e-7,
+    eps_in_sqrt=True,
+):
+    """Duchi et al. 2011, figure 1 (diagonal); eps in the root: Boyd-Graber, eq. 8."""
     s = np.full(w.shape, initial_accumulator_value)
     for step, g in enumerate(grads):
         s = s + square(g)
         # No gradient so far: the pseudo-inverse moves nothing, even if eps = 0.
-        d = np.divide(g, np.sqrt(s + eps), out=np.zeros_like(g), where=s > 0)
+        root = np.sqrt(s + eps) if eps_in_sqrt else np.sqrt(s) + eps
+        d = np.divide(g, root, out=np.zeros_like(g), where=s > 0)
         w = w - learning_rate(step) * d
         yield w
 

@@ -51,6 +51,21 @@ def lbfgs_directions(params, grads, memory_size, scaled=True):
     return found
 
 
+def bfgs(gradient, x, rate, steps):
+    """The path of the full method from H = I: algorithm 6.1 with a fixed step, eq. 6.17
+    written with the matrix itself, which is kept from step to step."""
+    h, g, path = np.eye(x.size), gradient(x), []
+    for _ in range(steps):
+        s = -rate * h @ g
+        x, before = x + s, g
+        g = gradient(x)
+        y = g - before
+        v = np.eye(x.size) - np.outer(y, s) / (y @ s)
+        h = v.T @ h @ v + np.outer(s, s) / (y @ s)
+        path.append(x)
+    return np.stack(path)
+
+
 def backtracking(phi, slope, guess, factor, c1, most):
     """The first step of guess factor^i that satisfies eq. 3.4, and how many it took."""
     step = guess

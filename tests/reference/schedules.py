@@ -84,6 +84,11 @@ def piecewise_interpolate_schedule(
     return value
 
 
+def inverse_sqrt_schedule(init_value, timescale=1.0):
+    """Zinkevich 2003: alpha / sqrt(t), t from 1; in units of a timescale."""
+    return lambda step: init_value / math.sqrt((step + timescale) / timescale)
+
+
 def cosine_decay_schedule(init_value, decay_steps, alpha=0.0, exponent=1.0):
     """Loshchilov & Hutter 2017, eq. 5, one period; alpha is the last over the first."""
 

@@ -44,6 +44,8 @@ _OPTIMIZERS = [
     ("adagrad", {}),
     ("adagrad", {"initial_accumulator_value": 0.0, "eps": 1e-2}),
     ("adagrad", {"initial_accumulator_value": 0.0, "eps": 0.0}),
+    ("adagrad", {"eps": 1e-2, "eps_in_sqrt": False}),
+    ("adagrad", {"initial_accumulator_value": 0.0, "eps": 0.0, "eps_in_sqrt": False}),
     ("rmsprop", {}),
     ("rmsprop", {"decay": 0.7, "eps": 1e-2}),
     ("rmsprop", {"eps": 1e-2, "eps_in_sqrt": False}),
@@ -67,22 +69,31 @@ _OPTIMIZERS = [
     ("adam", {"nesterov": True}),
     ("adam", {"bias_correction": False}),
     ("adam", {"bias_correction": False, "nesterov": True}),
+    ("adam", {"b2": 0.7, "amsgrad": True}),
+    ("adam", {"b2": 0.7, "amsgrad": "uncorrected", "eps_root": 1e-2}),
+    ("adam", {"b2": 0.7, "amsgrad": "corrected", "nesterov": True}),
     ("adamw", {}),
     ("adamw", {"weight_decay": 0.1}),
     ("adamw", {"weight_decay": decay}),
     ("adamw", {"weight_decay": 0.1, "nesterov": True}),
     ("adamw", {"weight_decay": 0.1, "bias_correction": False}),
+    ("adamw", {"weight_decay": 0.1, "b2": 0.7, "amsgrad": True}),
+    ("adamw", {"weight_decay": decay, "b2": 0.7, "amsgrad": "uncorrected"}),
     ("nadam", {}),
     ("nadam", {"b1": 0.5, "b2": 0.9, "eps": 1e-2, "eps_root": 1e-2}),
     ("nadam", {"bias_correction": False}),
     ("nadam", {"nesterov": False}),
+    ("nadam", {"momentum_decay": 4e-3}),
+    ("nadam", {"momentum_decay": 0.5, "b1": 0.5, "b2": 0.9, "eps_root": 1e-2}),
     ("nadamw", {}),
     ("nadamw", {"weight_decay": 0.1}),
     ("nadamw", {"weight_decay": decay}),
+    ("nadamw", {"weight_decay": 0.1, "momentum_decay": 4e-3}),
     ("adam_lp", {}),
     ("adam_lp", {"p": 1.0, "eps": 1e-2}),
     ("adam_lp", {"p": 3.0, "b1": 0.5, "b2": 0.9, "eps": 1e-2}),
     ("adam_lp", {"p": 10.0}),
+    ("adam_lp", {"p": 10.0, "b2": 0.9, "eps": 0.5}),
     ("adamax", {}),
     ("adamax", {"b1": 0.5, "b2": 0.9, "eps": 1e-2}),
     ("adamaxw", {}),
@@ -93,6 +104,8 @@ _OPTIMIZERS = [
     ("amsgrad", {"b2": 0.7, "bias_correction_mu": False}),
     ("amsgrad", {"b2": 0.7, "bias_correction_nu": False}),
     ("amsgrad", {"bias_correction_mu": False, "bias_correction_nu": False}),
+    ("amsgrad", {"b2": 0.7, "maximum_of": "uncorrected"}),
+    ("amsgrad", {"b2": 0.7, "maximum_of": "uncorrected", "eps": 0.1, "eps_root": 0.1}),
     ("lion", {}),
     ("lion", {"b1": 0.5, "b2": 0.6, "weight_decay": 0.1}),
     ("lion", {"b1": 0.95, "b2": 0.9, "weight_decay": decay}),
@@ -102,6 +115,7 @@ _OPTIMIZERS = [
     ("radam", {}),  # b2 = 0.999: the first five steps are without denominator
     ("radam", {"b2": 0.9, "eps": 1e-2, "eps_root": 1e-2}),
     ("radam", {"b2": 0.9, "threshold": 7.0}),
+    ("radam", {"b2": 0.9, "eps": 1e-2, "eps_before_correction": True}),
     ("radam", {"b2": 0.5}),  # the threshold is never reached
     ("radam", {"b2": 0.9, "nesterov": True}),
 ]
@@ -116,6 +130,7 @@ _COMPLEX = [  # sign-based rules are for real numbers
     ("adam_lp", {"p": 3.0}),
     ("adamax", {}),
     ("amsgrad", {"b2": 0.7}),
+    ("nadam", {"momentum_decay": 4e-3}),
     ("radam", {"b2": 0.9}),
 ]
 NAMES = sorted({name for name, _ in _OPTIMIZERS})
@@ -166,7 +181,7 @@ _PERIODS = [
     _WARM | {"decay_steps": 15, "end_value": 0.05, "exponent": 2.0},
 ]
 _CYCLE = {"pct_start": 0.2, "div_factor": 3.0, "final_div_factor": 10.0}
-SCHEDULES = [  # all are level from step 45 on at the latest
+SCHEDULES = [
     Case("constant_schedule", {"value": 0.3}),
     Case("linear_schedule", _DOWN),
     Case("linear_schedule", _DOWN | _LATE | {"end_value": 2.0}),
@@ -181,6 +196,8 @@ SCHEDULES = [  # all are level from step 45 on at the latest
     Case("piecewise_constant_schedule", _KNOTS),
     Case("piecewise_interpolate_schedule", _KNOTS | {"interpolate_type": "linear"}),
     Case("piecewise_interpolate_schedule", _KNOTS | {"interpolate_type": "cosine"}),
+    Case("inverse_sqrt_schedule", {"init_value": 0.9}),
+    Case("inverse_sqrt_schedule", {"init_value": 0.9, "timescale": 7.5}),
     Case("cosine_decay_schedule", {"init_value": 0.9, "decay_steps": 20}),
     Case(
         "cosine_decay_schedule",

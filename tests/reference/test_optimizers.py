@@ -9,7 +9,7 @@ import pytest
 import gradtx
 
 from . import optimizers, optimizers_adaptive
-from .loops import double, example, run, single
+from .loops import double, example, run, single, transform
 from .tables import NAMES, OPTIMIZERS, parametrize
 
 # float64 rounds at 1.1e-16; 20 steps of a handful of operations, some of which cancel
@@ -24,6 +24,10 @@ def reference(name):
 def path(tx, params, grads):
     with jax.enable_x64(True):
         return run(tx, params, grads, gradtx.apply_updates)
+
+
+def run32(tx, params, grads):
+    return run(tx, single(params), single(grads), gradtx.apply_updates)
 
 
 def expected(name, params, grads, rate, **kwargs):
@@ -90,18 +94,74 @@ def test_adadelta_needs_no_rate():  # Zeiler 2012: it has none, and descends
 
 def test_adam_lp_of_2_is_adam_with_epsilon_in_the_root():
     params, grads = example()
-    same = {"b2": 0.9**2, "eps": 0.0, "eps_root": 1e-8}  # its decay is b2^p
+    # Its decay is b2^p, and what it adds in the root eps^p.
+    same = {"b2": 0.9**2, "eps": 0.0, "eps_root": 1e-4**2}
     desired = expected("adam", params, grads, 1e-2, **same)
-    tx = gradtx.adam_lp(1e-2, b2=0.9, p=2.0, eps=1e-8)
+    tx = gradtx.adam_lp(1e-2, b2=0.9, p=2.0, eps=1e-4)
     assert_same(path(tx, params, grads), desired)
 
 
-def test_adam_lp_tends_to_adamax():
-    # 20 terms add at most 20^(1/40) - 1 = 8 % to the p-th root of the largest of them,
-    # the weights 1 - b2^p and 1 - b2^(p t) change it by 1 %, and a step is about 1e-2.
+@pytest.mark.parametrize(("p", "run_in"), [(40.0, path), (1e3, path), (1e3, run32)])
+@pytest.mark.parametrize("eps", [0.0, 1e-8])
+def test_adam_lp_tends_to_adamax(p, run_in, eps):
+    # 20 terms and eps add at most 21^(1/p) - 1 to the p-th root of the largest of them,
+    # the weights 1 - b2^p and 1 - b2^(p t) change it by 1 % at p = 40, and a step is
+    # about 1e-2. Adamax adds its eps otherwise, gradients are 1 at least.
     params, grads = example()
     grads = {key: g + np.where(g < 0, -1, 1) for key, g in grads.items()}
     desired = expected("adamax", params, grads, 1e-2, b2=0.9)
-    tx = gradtx.adam_lp(1e-2, b2=0.9, p=40.0, eps=0.0)
-    for key, x in path(tx, params, grads).items():
-        np.testing.assert_allclose(x, desired[key], atol=0.09 * 20 * 1e-2, err_msg=key)
+    tx = gradtx.adam_lp(1e-2, b2=0.9, p=p, eps=eps)
+    apart = 21 ** (1 / p) - 1 + 0.9**p
+    for key, x in run_in(tx, params, grads).items():
+        atol = apart * 20 * 1e-2 + (1e-5 if run_in is run32 else 0)
+        np.testing.assert_allclose(x, desired[key], rtol=0, atol=atol, err_msg=key)
+
+
+def test_adam_lp_of_a_large_p_by_hand():
+    # b2^p = 0.9^1000 = 2e-46 is 0 in float32. Of 1, 0.5, 0.5 the norm is 1, 0.9, 0.81.
+    tx = gradtx.scale_by_adam_lp(b1=0.0, b2=0.9, p=1000.0, eps=0.0)
+    updates = transform(tx, np.float32(2.0), np.float32([1.0, 0.5, 0.5]))
+    np.testing.assert_allclose(updates, [1, 0.5 / 0.9, 0.5 / 0.81], rtol=1e-6)
+    # eps is the least that a gradient is divided by.
+    tx = gradtx.scale_by_adam_lp(b1=0.0, b2=0.9, p=1000.0, eps=10.0)
+    updates = transform(tx, np.float32(2.0), np.float32([1.0, 0.5, 20.0]))
+    np.testing.assert_allclose(updates, [0.1, 0.05, 1.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("maximum_of", ["corrected", "uncorrected"])
+def test_amsgrad_is_adam_with_amsgrad(maximum_of):
+    params, grads = example()
+    ours = path(gradtx.amsgrad(1e-2, b2=0.7, maximum_of=maximum_of), params, grads)
+    assert_same(
+        ours, path(gradtx.adam(1e-2, b2=0.7, amsgrad=maximum_of), params, grads)
+    )
+
+
+def test_adagrads_start():  # its docstring's figures
+    g = np.float32([0.01, 1.0])
+    for start, first in ((0.1, [0.0316, 0.9535]), (0.0, [1.0, 1.0])):
+        tx = gradtx.scale_by_rss(start)
+        update, _ = tx.update(g, tx.init(g))
+        # Of a gradient of 0.01 from 0, eps = 1e-7 in the root takes 5e-4.
+        np.testing.assert_allclose(update, first, rtol=6e-4)
+
+
+def test_the_decay_of_adamws_algorithm_2_is_not_multiplied_by_alpha():
+    # Loshchilov & Hutter 2019: eta_t (alpha adam + decay w), in adamw's one line.
+    def eta(step):
+        return 1 / (1.0 + step)
+
+    params, grads = example()
+    alpha, decay = 1e-2, 1e-3
+    ours = path(
+        gradtx.adamw(lambda t: alpha * eta(t), weight_decay=decay / alpha),
+        *(params, grads),
+    )
+    for key, w in params.items():
+        m, v = np.zeros_like(w), np.zeros_like(w)
+        for step, g in enumerate(grads[key]):
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+            m_hat, v_hat = m / (1 - 0.9 ** (step + 1)), v / (1 - 0.999 ** (step + 1))
+            adam = m_hat / (np.sqrt(v_hat) + 1e-8)
+            w = w - eta(step) * (alpha * adam + decay * w)
+            np.testing.assert_allclose(ours[key][step], w, rtol=TOLERANCE)

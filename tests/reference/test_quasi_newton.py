@@ -66,6 +66,30 @@ def test_the_direction_is_the_matrix_times_the_gradient(memory_size, scaled):
     np.testing.assert_allclose(found, desired, rtol=TOLERANCE, atol=TOLERANCE)
 
 
+def test_with_a_memory_for_all_steps_it_is_bfgs():
+    rng = np.random.default_rng(3)
+    root = rng.normal(size=(SIZE, SIZE))
+    hessian, start = root @ root.T / SIZE + np.eye(SIZE), rng.normal(size=SIZE)
+
+    def gradient(x):
+        return hessian @ x + 0.1 * x**3
+
+    steps, rate = 12, 0.3
+    tx = gradtx.lbfgs(rate, steps, scale_init_precond=False, linesearch=None)
+
+    @jax.jit
+    def path(x):
+        def step(carry, _):
+            x, state = tx.step(gradient(carry[0]), carry[1], carry[0])
+            return (x, state), x
+
+        return jax.lax.scan(step, (x, tx.init(x)), length=steps)[1]
+
+    desired = reference.bfgs(gradient, start, rate, steps)
+    np.testing.assert_allclose(path(jnp.array(start)), desired, rtol=0, atol=1e-10)
+    assert np.linalg.norm(desired[-1]) < 0.1 * np.linalg.norm(start)
+
+
 def test_a_complex_parameter_is_two_real_ones():
     params, grads = journey()
     found, _ = directions(
@@ -213,6 +237,29 @@ def test_backtracking_takes_the_references_steps(factor, c1):
         assert int(theirs.info.num_linesearch_steps) == taken
         p = gradtx.apply_updates(p, updates)
         np.testing.assert_allclose(state.value, f(p), rtol=1e-14)
+
+
+def test_with_a_small_tolerance_newton_takes_the_exact_step():
+    rng = np.random.default_rng(2)
+    basis, _ = np.linalg.qr(rng.normal(size=(SIZE, SIZE)))
+    hessian, best = basis * [0.1, 0.2, 0.5, 2.0, 5.0, 10.0] @ basis.T, np.arange(6.0)
+
+    def quadratic(x):
+        return (x - best) @ hessian @ (x - best) / 2
+
+    def one_step(tx, x):
+        value, grad = jax.value_and_grad(quadratic)(x)
+        kwargs = {"value": value, "grad": grad, "value_fn": quadratic}
+        return tx.step(grad, tx.init(x), x, **kwargs)
+
+    start = jnp.array(rng.normal(size=SIZE))
+    for tx in (gradtx.newton(tol=1e-13), gradtx.newton(tol=0.0, linesearch=None)):
+        x, state = jax.jit(one_step, static_argnums=0)(tx, start)
+        np.testing.assert_allclose(x, best, rtol=0, atol=1e-11)
+        assert gradtx.tree.get(state, "residual") <= 1e-13
+    # Half of the gradient at first, by default: not there yet.
+    x, _ = one_step(gradtx.newton(linesearch=None), start)
+    assert np.abs(x - best).max() > 1e-3
 
 
 @pytest.mark.parametrize("damping", [0.0, 0.7])

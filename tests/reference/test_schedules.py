@@ -46,6 +46,19 @@ def test_the_arguments_are_the_references(name):
     assert arguments(gradtx)[: len(known)] == known
 
 
+def test_the_root_of_the_step_and_the_transformers():
+    steps = np.arange(1.0, 61)
+    rate = gradtx.inverse_sqrt_schedule(0.3)
+    np.testing.assert_allclose(jax.vmap(rate)(STEPS), 0.3 / np.sqrt(steps), rtol=1e-6)
+    assert rate(-3) == rate(0)
+    warm = gradtx.linear_schedule(0.0, 0.3, 8), gradtx.inverse_sqrt_schedule(0.3, 8)
+    joined = gradtx.join_schedules(warm, [8])
+    # Vaswani et al. 2017, eq. 3: min(t^-1/2, t n^-3/2), with peak sqrt(n) in front.
+    t = np.maximum(STEPS, 1e-9)
+    desired = 0.3 * np.sqrt(8) * np.minimum(t**-0.5, t * 8**-1.5)
+    np.testing.assert_allclose(jax.vmap(joined)(STEPS), desired, rtol=1e-6, atol=1e-8)
+
+
 @pytest.mark.parametrize("boundaries", [[5, 20], [0, 1]])
 def test_joined_schedules_count_from_their_boundaries(boundaries):
     parts = [("linear_schedule", (0.1, 0.9, 5)), ("constant_schedule", (0.5,))]

@@ -1,4 +1,4 @@
-"""The linear classifier of the page, against gradtx's losses and the lecture."""
+"""The linear classifier of the page, against gradtx's losses and More Optimization."""
 
 import jax
 import jax.numpy as jnp
@@ -74,29 +74,81 @@ def test_losses_and_gradients_are_those_of_gradtx(
             params, state = tx.step(grads, state, params)
 
 
-def test_the_table_of_the_lecture(play):
-    """Its demonstration's numbers, to the two decimals that it shows."""
-    play.check("#classify-hinge")
+# The demonstration of the slide, as printed.
+WEIGHTS = [[2.06, 1.48, -0.42], [0.44, -1.82, 0.52], [2.27, -2.04, -0.10]]
+GRADIENTS = [[-0.12, 0.12, 0.00], [0.19, -0.37, 0.11], [0.17, 0.14, -0.11]]
+TABLE = """
+     0.50  0.40 0  1.20  0.01  0.22 0.02
+     0.80  0.30 0  1.67  0.33  1.10 0.44
+     0.30  0.80 0  1.38 -0.80 -1.05 0.00
+    -0.40  0.30 1 -0.80 -0.20 -1.62 0.39
+    -0.30  0.70 1 -0.01 -0.88 -2.21 1.87
+    -0.70  0.20 1 -1.57 -0.15 -2.10 0.00
+     0.70 -0.40 2  0.43  1.55  2.31 0.25
+     0.50 -0.60 2 -0.28  1.83  2.26 0.57
+    -0.40 -0.50 2 -1.98  1.26  0.01 2.24"""
 
-    def numbers(selector):
-        shown = play.locator(selector).all_inner_texts()
-        return [float(text.replace("−", "-")) for text in shown]
 
-    scores = [
-        [1.20, 1.67, 1.38, -0.80, -0.01, -1.57, 0.43, -0.28, -1.98],
-        [0.01, 0.33, -0.80, -0.20, -0.88, -0.15, 1.55, 1.83, 1.26],
-        [0.22, 1.10, -1.05, -1.62, -2.21, -2.10, 2.31, 2.26, 0.01],
-    ]
-    losses = [0.02, 0.44, 0.00, 0.39, 1.87, 0.00, 0.25, 0.57, 2.24]
-    # It computes from weights with more decimals than it shows.
-    for k, want in enumerate([*scores, losses]):
-        got = numbers(f"#classify-points td:nth-child({4 + k})")
-        np.testing.assert_allclose(got, want, rtol=0, atol=0.021)
-    for name, want in (("data", 0.64), ("regularisation", 1.92), ("total", 2.57)):
+def numbers(page, selector):
+    shown = page.locator(selector).all_inner_texts()
+    return np.array([float(text.replace("−", "-")) for text in shown])
+
+
+def spoil(page):
+    """Take everything that a button sets away from where it will be."""
+    page.fill("#classify-step_size", "0.5")
+    page.click("#classify-step")
+    page.locator("#classify-point-0").focus()
+    page.keyboard.press("ArrowUp")
+    page.fill("#classify-l2", "-1")  # refused
+    assert "at least 0" in page.inner_text("#classify-status")
+
+
+def test_a_button_brings_the_table_of_the_slide(play):
+    spoil(play)
+    play.click("#classify-slide")
+    assert play.is_checked("#classify-hinge")
+    assert play.input_value("#classify-step_size") == "0.1"
+    assert play.input_value("#classify-l2") == "0.1"
+    assert play.get_attribute("#classify-l2", "aria-invalid") == "false"
+    assert play.inner_text("#classify-status").startswith("Step 0: ")
+    weights = numbers(play, "#classify-weights td span:first-child").reshape(3, 3)
+    np.testing.assert_array_equal(weights, WEIGHTS)
+    got = numbers(play, "#classify-points td").reshape(9, 7)
+    want = np.array(TABLE.split(), float).reshape(9, 7)
+    np.testing.assert_array_equal(got[:, :3], want[:, :3])  # points and classes
+    # It computes scores from weights with more decimals than it shows: half a unit of
+    # the last place each in three products, and twice that in a difference.
+    np.testing.assert_allclose(got[:, 3:], want[:, 3:], rtol=0, atol=0.021)
+    for name, loss in (("data", 0.64), ("regularisation", 1.92), ("total", 2.57)):
         shown = float(play.inner_text(f"#classify-{name}"))
-        assert shown == pytest.approx(want, abs=0.01), name
-    # Its gradients hold a quarter of the gradient of the regularisation loss it shows.
-    play.fill("#classify-l2", "0.025")
-    got = numbers("#classify-weights td .gradient")
-    want = [-0.12, 0.12, 0.00, 0.19, -0.37, 0.11, 0.17, 0.14, -0.11]
-    np.testing.assert_allclose(got, want, rtol=0, atol=0.011)
+        assert shown == pytest.approx(loss, abs=0.01), name
+    gradients = numbers(play, "#classify-weights td .gradient").reshape(3, 3)
+    assert np.abs(gradients - GRADIENTS)[:, :2].max() > 0.3  # not those of 0.1
+
+
+def test_the_gradients_of_the_slide_are_those_of_a_quarter_of_the_strength(play):
+    spoil(play)
+    play.click("#classify-slide_gradients")
+    assert play.input_value("#classify-l2") == "0.025"
+    got = numbers(play, "#classify-weights td .gradient").reshape(3, 3)
+    np.testing.assert_allclose(got, GRADIENTS, rtol=0, atol=0.011)  # as above
+    # With it the penalty would be 0.48: the losses are those of another strength.
+    assert float(play.inner_text("#classify-regularisation")) < 0.5
+
+
+def test_no_strength_gives_both_the_losses_and_the_gradients_of_the_slide():
+    weights, gradients = (np.array(x)[:, :2] for x in (WEIGHTS, GRADIENTS))
+    want = np.array(TABLE.split(), float).reshape(9, 7)
+    x, y, losses = want[:, :2], want[:, 2].astype(int), want[:, 6]
+    scores = x @ weights.T + np.array(WEIGHTS)[:, 2]
+    margins = np.maximum(0, scores - scores[np.arange(9), y][:, None] + 1)
+    margins[np.arange(9), y] = 0
+    pulls = (margins > 0).astype(float)
+    pulls[np.arange(9), y] = -pulls.sum(1)
+    data = pulls.T @ x / 9  # the gradient of the data loss
+    squares = (weights**2).sum()
+    assert losses.mean() == pytest.approx(0.64, abs=0.005)
+    assert 1.92 / squares == pytest.approx(0.1, abs=1e-3)  # lambda |W|^2
+    fit = (gradients - data).ravel() @ weights.ravel() / squares
+    assert fit / 2 == pytest.approx(0.025, abs=1e-3)  # 2 lambda W

@@ -23,6 +23,7 @@ SURFACES = {
     "beale": surfaces.BEALE,
     "rosenbrock": surfaces.ROSENBROCK,
     "plateau": surfaces.PLATEAU,
+    "two_minima": surfaces.TWO_MINIMA,
 }
 
 # The page's optimizer, gradtx's, and options other than the defaults.

@@ -32,6 +32,34 @@ def says(*sentences):
         assert sentence in TEXT
 
 
+def test_over_the_pass_into_the_lower_valley(race):
+    says("SGD stays in the first valley, at any rate up to 0.11")
+    for rate in (None, 0.08, 0.11):
+        stays = race("two_minima", "sgd", rate)
+        assert stays["arrived"] is None
+        assert stays["distance"] == pytest.approx(1.75, abs=1e-6)
+    says("Momentum, at a fifth of its rate, rolls over the pass and arrives at step 77")
+    rolls = race("two_minima", "momentum")
+    assert rolls["arrived"] == 77
+    assert rolls["rates"]["momentum"] == rolls["rates"]["sgd"] / 5
+    says("at 0.002 it stays in the first, too")
+    slow = race("two_minima", "momentum", 0.002)
+    assert slow["distance"] == pytest.approx(1.75, abs=1e-6)
+    says("at 0.12 even SGD jumps across")
+    assert race("two_minima", "sgd", 0.12)["arrived"]
+
+
+def test_the_numbers_of_the_slide(play):
+    says("The data loss is 0.64, the regularisation loss 1.92")
+    play.click("#classify-slide")
+    for name, printed in (("data", 0.64), ("regularisation", 1.92)):
+        shown = float(play.inner_text(f"#classify-{name}"))
+        assert shown == pytest.approx(printed, abs=0.01)
+    says("0.025, a quarter")
+    play.click("#classify-slide_gradients")
+    assert play.input_value("#classify-l2") == "0.025"
+
+
 def test_a_rate_that_is_just_too_large(race):
     says("SGD's rate to 0.099", "arrives at step 194")
     assert race("quadratic", "sgd", 0.099)["arrived"] == 194

@@ -21,7 +21,10 @@ ROWS = {"momentum": "sgd(momentum=0.9)"}
 @pytest.fixture(scope="module")
 def site():
     """The modules of the site's extensions."""
-    names = ("algorithms", "docstrings", "properties", "public", "reference")
+    names = (
+        "algorithms", "docstrings", "equations", "notation", "properties", "public",
+        "reference", "updates", "wrapping",
+    )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(EXTENSIONS)
         yield SimpleNamespace(**{n: importlib.import_module(n) for n in names})
@@ -80,13 +83,13 @@ def test_a_build_without_an_entry_fails(tmp_path):
 
 def test_every_optimizer_has_a_page(site):
     pages = site.algorithms.modules()
-    assert pages["adam"] == ["adam", "nadam"]
+    assert pages["adam"] == ["adam"]
     listed = [name for names in pages.values() for name in names]
     assert sorted(listed) == sorted(site.properties.optimizers())
 
 
 def test_the_table_is_the_lectures(site):
-    """Yes and no for six algorithms, as lectures teach them."""
+    """Yes and no for six algorithms, as in More Optimization."""
     found = {
         row.shown: tuple(row.tracks)
         for name in ("sgd", "adagrad", "rmsprop", "adam")
@@ -118,6 +121,31 @@ def test_costs_are_those_of_the_benchmarks(site):
         assert (row.moved, row.bytes) == (expected["bytes"], expected["state"])
 
 
+def test_the_optimizer_stands_before_its_steps(site):
+    prefix = ["gradtx.optimizers.adam"]
+    names = [n for n in site.public.names() if n.home == prefix[0]]
+    names.sort(key=lambda n: site.reference._place(n, prefix))
+    assert [n.path for n in names][:3] == ["adam", "nadam", "scale_by_adam"]
+
+
+def test_experiments_are_found_by_their_scripts(site):
+    results = ROOT / "docs/results"
+    assert set(site.algorithms.experiments(["adamw", "nadamw"], results)) == {"decay"}
+    assert set(site.algorithms.experiments(["newton"], results)) == {"full_batch"}
+    assert site.algorithms.experiments(["lion"], results) == {}
+
+
+def test_code_breaks_between_words_only(site):
+    text = (
+        '<td><code class="literal"><span class="pre">f(a_b=1e-3,</span></code> a_b</td>'
+    )
+    assert site.wrapping.broken(text) == text.replace(
+        "f(a_b=1e-3", "f(<wbr>a_<wbr>b=<wbr>1e-3"
+    )
+    number = '<code class="literal">0.25</code>'
+    assert site.wrapping.broken(number) == number
+
+
 def test_docstrings_become_markdown(site):
     text = """One line.
 
@@ -142,7 +170,7 @@ def test_docstrings_become_markdown(site):
     """
     assert site.docstrings.markdown(text) == (
         "One line.\n\n"
-        "```text\nu_t = a * g_t,   t = 1\n```\n\n"
+        "```{equations}\nu_t = a * g_t,   t = 1\n```\n\n"
         "For b1 \\< b2 and `x * y`. \n\n**State**: one array.\n\n"
         "**Args**\n\n"
         "- **`a`**, **`b`**: numbers \\* of two lines.\n"

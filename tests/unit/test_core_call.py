@@ -1,4 +1,4 @@
-"""A transformation is known by its call: repr, equality, pickling, description."""
+"""A transformation is known by its call: repr, equality, pickling."""
 
 import copy
 import pickle
@@ -148,32 +148,3 @@ def test_unpacks_and_rebuilds_as_a_named_tuple():
     rebuilt = type(tx)(*tx)
     assert rebuilt.call is None
     assert float(rebuilt.update(2.0, rebuilt.init(1.0))[0]) == 2.0
-
-
-def test_a_description_expands_aliases_and_what_is_inside():
-    tx = gradtx.chain(gradtx.clip(1.0), gradtx.masked(gradtx.sgd(0.1), by_rank))
-    assert gradtx.describe(tx).splitlines() == [
-        "chain",
-        "  clip(max_delta=1.0)",
-        "  masked(mask=by_rank, mask_compatible_extra_args=False, otherwise='keep')",
-        "    inner: sgd(0.1)",
-        "      scale_by_learning_rate(learning_rate=0.1, flip_sign=True)",
-    ]
-
-
-def test_a_description_labels_members():
-    tx = gradtx.named_chain(("first", gradtx.identity()), ("then", gradtx.clip(2.0)))
-    assert gradtx.describe(tx).splitlines()[1:] == [
-        "  first: identity()",
-        "  then: clip(max_delta=2.0)",
-    ]
-    tx = gradtx.partition({"w": gradtx.identity()}, "w")
-    assert gradtx.describe(tx).splitlines() == [
-        "partition(param_labels='w')",
-        "  w: identity()",
-    ]
-
-
-def test_a_description_of_what_has_no_call():
-    pair = gradtx.GradientTransformation(*gradtx.identity())
-    assert "GradientTransformation(init=" in gradtx.describe(gradtx.chain(pair))

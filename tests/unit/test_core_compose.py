@@ -192,7 +192,7 @@ def test_a_mask_function_that_maps_over_leaves_passes_none_by():
 def test_a_mask_must_hold_bools_and_fit():
     with pytest.raises(TypeError, match=r"mask\['gain'\] must be a bool, got 1"):
         resolve_mask({"layer": True, "gain": 1}, PARAMS)
-    with pytest.raises(ValueError, match=r"mask does not fit.*'layers'.*'gain'"):
+    with pytest.raises(ValueError, match=r"mask does not fit.*\['layers'\].*'gain'"):
         resolve_mask({"layers": True, "gain": True}, PARAMS)
     with pytest.raises(ValueError, match="mask does not fit"):
         resolve_mask({"layer": True, "gain": {"deeper": True}}, PARAMS)

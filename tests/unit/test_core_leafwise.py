@@ -190,7 +190,7 @@ def test_averages_of_trees():
         (check.count, (0, 7, 2.0), (-1, 1.5, np.inf, np.nan)),
         (lambda n, v: check.inside(n, v, 0, 1), (0.5,), (0, 1, np.nan)),
         (lambda n, v: check.at_least(n, v, 4), (4, 5.5), (3.9, np.inf, np.nan)),
-        (lambda n, v: check.learning_rate(v, n), (-0.1, abs), (np.nan, np.inf)),
+        (check.learning_rate, (-0.1, abs), (np.nan, np.inf)),
     ],
 )
 def test_ranges(accept, good, bad):

@@ -21,35 +21,48 @@ FOUND = [
 PAGES = ["README.md", *(f"docs/{path}" for path in FOUND)]
 
 
-def blocks(page, language):
+def blocks(page, languages):
+    """Pairs of language and code, in the order of the page."""
     text = (ROOT / page).read_text()
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+    return re.findall(rf"^```({languages})\n(.*?)```", text, flags=re.DOTALL | re.M)
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_code_runs_from_top_to_bottom(page, capsys, monkeypatch):
     script = types.ModuleType("page")  # a module, so that what it defines pickles
     monkeypatch.setitem(sys.modules, "page", script)
-    for code in blocks(page, "python"):
+    printed = [""]
+    for language, code in blocks(page, "python|output"):
+        if language == "output":  # of the block before
+            assert printed[-1].strip() == code.strip()
+            continue
         exec(compile(code, page, "exec"), vars(script))
+        printed.append(capsys.readouterr().out)
     if page == "README.md":
-        printed = capsys.readouterr().out
-        assert float(printed.split()[0]) < 1e-4  # the quickstart learns
-        assert "chain(scale_by_sign(0.95), scale_by_learning_rate(0.01))" in printed
+        text = "".join(printed)
+        assert float(text.split()[0]) < 1e-4  # the quickstart learns
+        assert "chain(scale_by_sign(0.95), scale_by_learning_rate(0.01))" in text
 
 
 def test_own_transformation_takes_fifteen_lines():
-    [code] = [b for b in blocks("README.md", "python") if "@gradtx.transf" in b]
+    [code] = [b for _, b in blocks("README.md", "python") if "@gradtx.transf" in b]
     lines = [line for line in code.splitlines() if line.strip()]
     assert len(lines) <= 15
 
 
 def test_readme_has_the_two_commands():
-    commands = [b.strip() for b in blocks("README.md", "bash")]
+    commands = [b.strip() for _, b in blocks("README.md", "bash")]
     assert commands == [
         'pip install ".[examples]" && python -m examples.mnist',
         'pip install ".[test]" && pytest',
     ]
+
+
+def test_readme_makes_the_environment_before_it_installs():
+    text = (ROOT / "README.md").read_text()
+    [(_, code)] = blocks("README.md", "sh")
+    assert "python3 -m venv .venv && . .venv/bin/activate" in code
+    assert text.index(code) < text.index("pip install")
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -209,10 +209,10 @@ def test_describes_what_is_inside():
     assert (
         lines[0] == "inject_hyperparams(adam)(linear_schedule(1.0, 0.0, 10), eps=0.1)"
     )
-    assert lines[1].strip() == "adam(1.0, eps=0.1)"
+    assert lines[1].strip() == "at step 0: adam(1.0, eps=0.1)"
     assert lines[2].strip().startswith("scale_by_adam(b1=0.9, b2=0.999, eps=0.1")
     assert (
-        lines[3].strip() == "scale_by_learning_rate(learning_rate=1.0, flip_sign=True)"
+        lines[-1].strip() == "scale_by_learning_rate(learning_rate=1.0, flip_sign=True)"
     )
 
 

@@ -4,7 +4,9 @@ import ast
 import doctest
 import importlib
 import inspect
+import re
 import sys
+import tomllib
 from pathlib import Path
 
 import jax
@@ -96,6 +98,14 @@ def test_examples_do_what_they_say(module):
         optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE,
     )
     assert results.failed == 0
+
+
+def test_the_version_is_written_once():
+    assert re.fullmatch(r"\d+\.\d+\.\d+", gradtx.__version__)
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["hatch"]["version"]["path"] == "gradtx/__init__.py"
+    assert f"## {gradtx.__version__}" in (ROOT.parent / "CHANGELOG.md").read_text()
 
 
 FUNCTIONS = {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gradtx
-from gradtx.tree.norms import norm, norms_along
+from gradtx.tree.norms import norm, norm_above
 
 from ..multi_device.meshes import N, P, mesh_of
 
@@ -70,11 +70,17 @@ def test_what_is_not_finite_stays_so():
     assert np.isnan(clipped(gradtx.clip_by_global_norm, 1.0, [jnp.nan, 1.0])).all()
 
 
-@pytest.mark.parametrize("scale", [1e-30, 1e-3, 1e20])
-def test_norms_of_rows_each_in_its_own_range(scale):
-    x = jnp.array([[3.0, 4.0], [3.0 * scale, 4.0 * scale], [0.0, 0.0]])
-    [found] = norms_along([x], [()], [1])
-    np.testing.assert_allclose(found[:, 0], [5.0, 5 * scale, 0], **CLOSE)
+@pytest.mark.parametrize("times", [1.5, 1e3, 1e20, 1e30])
+@pytest.mark.parametrize("limit", [1e-20, 1e-3, 1.0, 1e6, np.float32(1e-3)])
+def test_one_look_finds_by_how_much_a_norm_is_above_a_limit(limit, times):
+    if limit * times > 1e38:
+        pytest.skip(reason="no float32 is that large")
+    x = jnp.asarray(limit * times, jnp.float32) * jnp.array([0.6, 0.8])
+    # And a million entries that are below the limit.
+    tree = [x, jnp.full(10**6, 1e-6 * limit, jnp.float32)]
+    for given in (limit, jnp.float32(limit)):
+        found = norm_above(tree, given, ())
+        np.testing.assert_allclose(found, limit * (times**2 + 1e-6) ** 0.5, rtol=1e-6)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e20])
@@ -109,7 +115,7 @@ EXPECTED = {
 
 
 @pytest.mark.parametrize("name", CLIPS)
-@pytest.mark.parametrize("scale", [1.0, 1e20, 5e37])
+@pytest.mark.parametrize("scale", [1.0, 1e20, 1e30])
 def test_large_gradients_are_clipped_to_the_limit(name, scale):
     found = clipped(CLIPS[name], 1.0, [3 * scale, 4 * scale])
     np.testing.assert_allclose(found, EXPECTED[name], **CLOSE)

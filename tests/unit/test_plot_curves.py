@@ -238,3 +238,11 @@ def test_step_sizes_refuses(gradients):
 def test_step_sizes_refuses_what_is_no_transformation():
     with pytest.raises(TypeError, match="optimizer 'mine'"):
         step_sizes({"mine": 0.1}, jnp.ones(3))
+
+
+def test_a_staircase_is_drawn_with_upright_jumps():
+    stairs = gradtx.piecewise_constant_schedule(0.1, {3: 0.5, 6: 0.5})
+    smooth = gradtx.linear_schedule(0.1, 0.0, 10)
+    ax = plot_schedule({"stairs": stairs, "smooth": smooth, "flat": 0.1}, 10, ax=axis())
+    drawn = [line.get_drawstyle() for line in ax.lines]
+    assert drawn == ["steps-post", "default", "default"]

@@ -51,6 +51,17 @@ def test_a_surface_is_what_it_says(surface):
         assert surface.fn(best) == 0 <= values.min()
 
 
+def test_the_first_of_two_minima_is_not_the_lowest():
+    at = np.array([[-0.75, 0.0], [-0.25, 0.0], [1.0, 0.0]])
+    slopes = jax.vmap(jax.grad(surfaces.two_minima))(at)
+    np.testing.assert_allclose(slopes, 0, atol=1e-6)  # float32
+    bend = jax.vmap(jax.hessian(surfaces.two_minima))(at)[:, 0, 0]
+    assert np.sign(bend).tolist() == [1, -1, 1]
+    # By hand: (7/4)^2 (1/16 + 3/8) = 343/256, (5/4)^2 (9/16 + 3/8) = 375/256.
+    values = surfaces.two_minima(at.T)
+    np.testing.assert_allclose(values, [343 / 256, 375 / 256, 0], rtol=1e-6)
+
+
 OPTIMIZERS = {
     "nesterov": gradtx.sgd(0.02, momentum=0.9, nesterov=True),
     "adam": gradtx.adam(gradtx.cosine_decay_schedule(0.3, 20)),

@@ -99,6 +99,23 @@ def test_of_none_the_names_are_listed():
         tree.get((), "lr")
 
 
+def test_of_a_constant_it_says_what_keeps_it_in_the_state():
+    state = gradtx.adam(0.1).init(PARAMS)
+    way = r"not in its state: inject_hyperparams\(adam\)\(\.\.\.\) keeps it there"
+    with pytest.raises(KeyError, match=rf"{way}, .* constant_schedule\(0\.1\)"):
+        tree.get(state, "learning_rate")
+    with pytest.raises(KeyError, match=rf"no 'b2'; there are .*{way}\."):
+        tree.set(state, b2=0.9)
+    # What the message names works.
+    constant = gradtx.adam(gradtx.constant_schedule(0.1)).init(PARAMS)
+    assert tree.get(constant, "learning_rate") == np.float32(0.1)
+    injected = gradtx.inject_hyperparams(gradtx.adam)(0.1).init(PARAMS)
+    assert tree.get(injected, "b2") == np.float32(0.999)
+    with pytest.raises(KeyError) as caught:
+        tree.get(injected, "decay")
+    assert "inject_hyperparams" not in str(caught.value)  # it is there
+
+
 def test_gets_by_the_name_of_a_state_and_by_its_class():
     state = gradtx.chain(gradtx.trace(0.9), gradtx.adam(RATE)).init(PARAMS)
     assert type(tree.get(state, "TraceState")).__name__ == "TraceState"

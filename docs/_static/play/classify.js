@@ -202,6 +202,19 @@
     );
   }
 
+  // A strength with which the numbers are those of the lecture's demonstration: its losses
+  // have one, its gradients another.
+  function showSlide(l2) {
+    Object.assign(options, { loss: "hinge", step_size: 0.1, l2 });
+    complaint = "";
+    find("hinge").checked = true;
+    for (const name of ["step_size", "l2"]) {
+      find(name).value = options[name];
+      find(name).setAttribute("aria-invalid", "false");
+    }
+    reset();
+  }
+
   function reset() {
     loop.stop();
     showRun();
@@ -266,6 +279,8 @@
   });
   find("randomise").addEventListener("click", randomise);
   find("reset").addEventListener("click", reset);
+  find("slide").addEventListener("click", () => showSlide(0.1));
+  find("slide_gradients").addEventListener("click", () => showSlide(0.025));
   view.reducedMotion.addEventListener("change", () => {
     loop.stop();
     showRun();

@@ -89,5 +89,20 @@ const surfaces = (() => {
     },
   };
 
-  return { quadratic, saddle, beale, rosenbrock, plateau };
+  const two_minima = {
+    label: "Two minima",
+    formula: "f(x, y) = (x − 1)² ((x + 1)² + 3/8) + y²",
+    start: [-1.6, 1],
+    xlim: [-2, 2],
+    ylim: [-1, 1.3],
+    minimum: [1, 0],
+    rates: {
+      sgd: 0.05, momentum: 0.01, nesterov: 0.01, adagrad: 0.3, rmsprop: 0.02,
+      adadelta: 1, adam: 0.1, adamax: 0.1, amsgrad: 0.1, adamw: 0.1, lion: 0.01,
+    },
+    f: ([x, y]) => (x - 1) ** 2 * ((x + 1) ** 2 + 3 / 8) + y * y,
+    grad: ([x, y]) => [4 * (x + 3 / 4) * (x + 1 / 4) * (x - 1), 2 * y],
+  };
+
+  return { quadratic, saddle, beale, rosenbrock, plateau, two_minima };
 })();

@@ -1,0 +1,28 @@
+"""Where code may be broken: after a mark, `join_` | `schedules(` | `steps)`, never in a
+word. Browsers know no such places, and would either break anywhere or nowhere."""
+
+import re
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+CODE = re.compile(r'(<code class="[^"]*\bliteral\b[^"]*">)(.*?)(</code>)', re.DOTALL)
+PLACE = re.compile(r"(?<=[(,=_./\[])(?=[\w'\"(\[])(?![^<]*>)(?<![0-9]\.)")
+
+
+def broken(html: str) -> str:
+    """The page with places to break lines at in what is set as code."""
+    return CODE.sub(lambda m: m[1] + PLACE.sub("<wbr>", m[2]) + m[3], html)
+
+
+def page(
+    app: Sphinx, name: str, template: str, context: dict[str, Any], tree: nodes.Node
+) -> None:
+    if "body" in context:
+        context["body"] = broken(context["body"])
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.connect("html-page-context", page)
+    return {"version": "1", "parallel_read_safe": True}
