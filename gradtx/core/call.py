@@ -104,6 +104,8 @@ def _is_plain(value: Any, mutable: bool = False) -> bool:
     if isinstance(value, functools.partial):
         return _is_plain((value.func, value.args, *value.keywords.values()))
     if inspect.isfunction(value):
+        if value.__dict__.keys() & {"is_transformation", "is_schedule"}:
+            value = value.__dict__["__wrapped__"]  # a factory is what was decorated
         try:
             inside = [cell.cell_contents for cell in value.__closure__ or ()]
         except ValueError:  # a cell that is still empty

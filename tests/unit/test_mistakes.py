@@ -121,7 +121,7 @@ CALLS = {
     "no rate": (
         lambda: gradtx.adagrad(),
         "adagrad: missing a required argument: 'learning_rate'; it takes "
-        "learning_rate, initial_accumulator_value, eps.",
+        "learning_rate, initial_accumulator_value, eps, eps_in_sqrt.",
     ),
     "through inject_hyperparams": (
         lambda: gradtx.inject_hyperparams(gradtx.adam)(lr=0.1),
