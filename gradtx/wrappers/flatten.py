@@ -40,10 +40,11 @@ def flatten(inner: Any):
       inner: the transformation to run on the vectors. It sees them grouped by the
         parameters' dtypes (the updates', if `update` gets no parameters). An update
         that is `None` among others counts as zeros there, and stays `None`. Extra
-        arguments reach it as they are.
+        arguments reach it as they are, so that a line search has its place behind.
 
     Raises:
-      TypeError: if inner is not a transformation, or an update is of integers.
+      TypeError: if inner is not a transformation, an update is of integers, or there
+        is a `value_fn` that inner would call.
       ValueError: a leaf that is split over a mesh axis of an explicit type.
 
     Example:
@@ -69,6 +70,8 @@ def flatten(inner: Any):
             like = leaves_like(treedef, params, "params", updates)
             groups = _groups(like)
             joined = _join(like, like, groups)
+        if callable(extra.get("value_fn")):
+            extra = extra | {"value_fn": _no_function, "grad": joined}
         vectors, state = tx.update(_join(leaves, like, groups), state, joined, **extra)
         for name, places in groups.items():
             if vectors[name] is None:
@@ -82,6 +85,16 @@ def flatten(inner: Any):
         return treedef.unflatten(leaves), state
 
     return init, update
+
+
+def _no_function(*args: Any, **kwargs: Any) -> Any:
+    """In place of a function of the tree, for whom it would be given vectors."""
+    raise failure(
+        "value_fn would be called with vectors, not with the tree. Let the line search "
+        "follow: chain(flatten(scale_by_lbfgs()), scale(-1.0), "
+        "scale_by_zoom_linesearch(20)).",
+        TypeError,
+    )
 
 
 def _as_array(x: Any) -> jax.Array:

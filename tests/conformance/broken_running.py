@@ -76,7 +76,10 @@ def steps_under_strict_flags():
 def steps_under_strict_flags__dtypes():
     r"""TypePromotionError"""
     third = np.float32(1 / 3)  # not of the gradient's dtype, under x64
-    rule = lambda g: jnp.float64(third) * g + jnp.arange(1, dtype=jnp.int32)[0]  # noqa: E731  a rule
+
+    def rule(g):
+        return jnp.float64(third) * g + jnp.arange(1, dtype=jnp.int32)[0]
+
     return gradtx.leafwise(gradtx.EmptyState, rule)
 
 

@@ -59,3 +59,17 @@ def test_a_function_may_return_more_than_its_value():
     known = state._replace(value=jnp.float32(7.0), grad=jnp.array([8.0, 9.0]))
     (value, aux), grad = read(p, state=known)
     assert (float(value), float(aux["largest"]), grad.tolist()) == (7, 1, [8, 9])
+
+
+def test_a_line_search_goes_behind_flatten():
+    grad, extra = given(PARAMS, 0.5)
+    inside = gradtx.flatten(gradtx.lbfgs())
+    with pytest.raises(TypeError, match=r"flatten > .*called with vectors"):
+        inside.update(grad, inside.init(PARAMS), PARAMS, **extra)
+    behind = gradtx.chain(
+        gradtx.flatten(gradtx.scale_by_lbfgs()),
+        gradtx.scale(-1.0),
+        gradtx.scale_by_zoom_linesearch(20),
+    )
+    moved, _ = behind.step(grad, behind.init(PARAMS), PARAMS, **extra)
+    assert coupled(moved, 0.5) < extra["value"]
