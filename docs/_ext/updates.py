@@ -61,7 +61,7 @@ p_t = p_{t-1} - learning_rate u_t""",
 M_t = b1 M_{t-1} + (1 - b1) g_t,  M_0 = 0
 R_t = b2^p R_{t-1} + (1 - b2^p) |g_t|^p,  R_0 = 0
 M^_t = M_t / (1 - b1^t),  R^_t = R_t / (1 - b2^(p t))
-w_t = w_{t-1} - learning_rate M^_t / (R^_t + eps)^(1/p)""",
+w_t = w_{t-1} - learning_rate M^_t / (R^_t + eps^p)^(1/p)""",
     "adamax": MAXIMUM
     + """\
 p_t = p_{t-1} - learning_rate mu_t / ((1 - b1^t) nu_t)""",

@@ -1,6 +1,7 @@
 """Checks of ways to run: outside of `jit`, and under JAX's flags for finding faults."""
 
 import contextlib
+import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,6 +59,7 @@ def steps_under_strict_flags(make: Make) -> None:
 
     with (
         jax.enable_x64(True),
+        _swept(),
         jax.checking_leaks(),
         jax.numpy_dtype_promotion("strict"),
         jax.numpy_rank_promotion("raise"),
@@ -67,6 +69,19 @@ def steps_under_strict_flags(make: Make) -> None:
     expect_types(params, given[2], "parameters", "those before the step")
     for name, new in (("update", moved), ("step", state)):
         expect_types(new, given[1], f"the state after {name}", "the one before")
+
+
+@contextlib.contextmanager
+def _swept() -> Iterator[None]:
+    """The garbage collector looks at new objects only: each leak check calls it.
+
+    Late in a long run there are millions of old ones, and a trace took 20 s.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def steps_under_nan_checks(make: Make) -> None:

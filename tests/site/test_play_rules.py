@@ -1,5 +1,6 @@
 """The update rules, functions and losses of the page against those of gradtx."""
 
+import functools
 import inspect
 from functools import partial
 
@@ -58,25 +59,23 @@ WALK = """([optimizer, options, steps]) =>
   })"""
 
 
-def gradients(points):
-    """The gradient of each surface at its own point: (surfaces, 2) to the same."""
+def walks(factory, rates, starts):
+    """The path on each surface, with a rate of its own: (surfaces, steps + 1, 2)."""
+    functions = [surface.fn for surface in SURFACES.values()]
 
-    def total(points):
-        return sum(s.fn(p) for s, p in zip(SURFACES.values(), points, strict=True))
+    def walk(rate, start, i):
+        tx = factory(rate)
+        slope = jax.grad(lambda p: jax.lax.switch(i, functions, p))
 
-    return jax.grad(total)(points)
+        def step(carry, _):
+            params, state = carry
+            params, state = tx.step(slope(params), state, params)
+            return (params, state), params
 
+        _, points = jax.lax.scan(step, (start, tx.init(start)), length=STEPS)
+        return jnp.concatenate([start[None], points])
 
-def walk(tx, starts):
-    """The path of an optimizer on all surfaces at once: (steps + 1, surfaces, 2)."""
-
-    def step(carry, _):
-        params, state = carry
-        params, state = tx.step(gradients(params), state, params)
-        return (params, state), params
-
-    _, points = jax.lax.scan(step, (starts, tx.init(starts)), length=STEPS)
-    return jnp.concatenate([starts[None], points])
+    return jax.vmap(walk)(rates, starts, jnp.arange(len(functions)))
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -88,17 +87,14 @@ def test_fifty_steps_are_those_of_gradtx(calculator, optimizer):
     with jax.enable_x64(True):
         starts = jnp.array([s.start for s in SURFACES.values()])
         assert starts.dtype == jnp.float64
-        # A column: the optimizers work entry by entry, so each row has its own rate.
-        column = jnp.array(rates)[:, None]
-        txs = [factory(column), factory(column, **others)]
-        wanted = jax.jit(lambda starts: [walk(tx, starts) for tx in txs])(starts)
+        both = factory, functools.partial(factory, **others)
+        run = jax.jit(lambda *args: [walks(make, *args) for make in both])
+        wanted = run(jnp.array(rates), starts)
     for options, want in zip(({}, others), wanted, strict=True):
         got = calculator.evaluate(WALK, [optimizer, options, STEPS])
-        longest = np.abs(np.diff(want, axis=0)).max(axis=(0, 2))
+        longest = np.abs(np.diff(want, axis=1)).max(axis=(1, 2))
         assert longest.min() > 1e-4  # there is something to compare on every surface
-        np.testing.assert_allclose(
-            np.swapaxes(got, 0, 1), want, **CLOSE, err_msg=str(options)
-        )
+        np.testing.assert_allclose(got, want, **CLOSE, err_msg=str(options))
 
 
 def test_the_page_has_the_defaults_of_gradtx(calculator):
