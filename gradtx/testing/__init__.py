@@ -12,18 +12,17 @@ or, one test a check:
 that is of matrices only, say. The checks:
 """
 
-from gradtx.testing.samples import (
-    BAD_VALUES as BAD_VALUES,
-    EXTRA as EXTRA,
-    PREPARE as PREPARE,
-    VALUES as VALUES,
-    discover as discover,
-    sample as sample,
-)
+from gradtx.testing.samples import discover as discover, sample as sample
 from gradtx.testing.suite import (
     CHECKS as CHECKS,
     check_transformation as check_transformation,
     listing as listing,
+)
+from gradtx.testing.values import (
+    BAD_VALUES as BAD_VALUES,
+    EXTRA as EXTRA,
+    PREPARE as PREPARE,
+    VALUES as VALUES,
 )
 
 __doc__ = f"{__doc__}\n{listing()}"  # so that help(gradtx.testing) has them

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.testing.leaves import bias, kernel, leaf_at, replaced
-from gradtx.testing.samples import BAD_VALUES
 from gradtx.testing.trial import (
     Make,
     arguments_of,
@@ -16,6 +15,7 @@ from gradtx.testing.trial import (
     make_trial,
     rebuilt,
 )
+from gradtx.testing.values import BAD_VALUES
 
 _NAN = (float("nan"),)
 

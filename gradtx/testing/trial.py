@@ -17,7 +17,7 @@ from gradtx.testing.leaves import (
     outline_key,
     waves as waves,
 )
-from gradtx.testing.samples import EXTRA, PREPARE
+from gradtx.testing.values import EXTRA, PREPARE
 
 Make = Callable[[], Any]
 

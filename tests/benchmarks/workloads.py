@@ -12,7 +12,7 @@ import optax
 
 import gradtx
 from gradtx.testing import EXTRA, discover, sample
-from gradtx.testing.samples import is_matrix, rank
+from gradtx.testing.values import is_matrix, rank
 
 RATE = 1e-3
 ACCUMULATED = 4  # micro-batches a step

@@ -8,74 +8,9 @@ import pytest
 
 import gradtx
 from gradtx.testing import CHECKS, check_transformation, discover, sample
-from gradtx.testing.samples import falling, is_matrix
+from gradtx.testing.values import falling, is_matrix
 
-ORDER = ("complex numbers have no order", "[Cc]omplex")
-PASSES = ("it computes nothing", r"gradient of integers at .*, got none")
-USERS = ("the user's function decides", r"gradient of integers at .*, got none")
-LATE = (
-    "what other micro-batches have gathered may be due: zeros, not None",
-    r"updates\['layer'\]\['bias'\] must be None like the gradient: Shape",
-)
-WHOLE = (
-    "one inner product and one value are of all leaves: split leaves with jit",
-    "updates of the parts",
-)
-REAL = ("the Hessian of a function of complex numbers is another", "is complex")
-
-LOOP = (
-    "a loop of unknown length is not differentiated backwards",
-    "Reverse-mode differentiation does not work for lax.while_loop",
-)
-STEEP = (
-    "without memory every deviation is 0, and the step g / sqrt(eps) falls by 1e12",
-    "the derivative by decay at .*decay=0, eps=1e-08",
-)
-INFINITE = ("a value of infinity says that there is none yet", r"invalid value \(inf\)")
-PASSES_ON = ("without members nothing looks", "got none")
-MASKS = ("a leaf that a mask takes out is not looked at", "got none")
-
-INSIDE = ("the axis is named by a member", "updates of the parts")
-
-# (name, check) -> why it cannot hold, and a pattern of what the check then says, so
-# that an exception hides nothing else. A check that holds nonetheless fails here.
-EXCEPTIONS = {
-    ("add_noise", "agrees_when_leaves_are_split"): (
-        "each part has noise of its own",
-        "updates of the parts",
-    ),
-    ("add_noise", "has_derivatives_by_hyperparameters"): (
-        "noise is as large as the root of its variance",
-        "the derivative by eta at eta=0",
-    ),
-    ("chain_of_chains", "agrees_when_leaves_are_split"): INSIDE,
-    ("chain_of_none", "refuses_functions_among_params"): PASSES_ON,
-    ("chain_of_none", "refuses_integer_gradients"): PASSES,
-    ("clip", "takes_complex"): ORDER,
-    ("freeze", "refuses_functions_among_params"): MASKS,
-    ("identity", "refuses_integer_gradients"): PASSES,
-    ("masked", "refuses_functions_among_params"): MASKS,
-    ("masked_with_zero", "refuses_functions_among_params"): MASKS,
-    ("MultiSteps", "passes_missing_leaves_by"): LATE,
-    ("lbfgs", "steps_under_infinity_checks"): INFINITE,
-    ("newton", "steps_under_infinity_checks"): INFINITE,
-    ("newton", "takes_complex"): REAL,
-    ("newton", "has_derivatives_by_hyperparameters"): LOOP,
-    ("rmsprop_centered", "has_derivatives_by_hyperparameters"): STEEP,
-    ("rprop", "takes_complex"): ORDER,
-    ("scale_by_backtracking_linesearch", "has_derivatives_by_hyperparameters"): LOOP,
-    ("scale_by_newton_cg", "has_derivatives_by_hyperparameters"): LOOP,
-    ("scale_by_stddev", "has_derivatives_by_hyperparameters"): STEEP,
-    ("scale_by_zoom_linesearch", "has_derivatives_by_hyperparameters"): LOOP,
-    ("scale_by_backtracking_linesearch", "agrees_when_leaves_are_split"): WHOLE,
-    ("scale_by_backtracking_linesearch", "steps_under_infinity_checks"): INFINITE,
-    ("scale_by_newton_cg", "takes_complex"): REAL,
-    ("scale_by_rprop", "takes_complex"): ORDER,
-    ("scale_by_zoom_linesearch", "agrees_when_leaves_are_split"): WHOLE,
-    ("scale_by_zoom_linesearch", "steps_under_infinity_checks"): INFINITE,
-    ("stateless", "refuses_integer_gradients"): USERS,
-    ("stateless_with_tree_map", "refuses_integer_gradients"): USERS,
-}
+from .exceptions import EXCEPTIONS
 
 # Beside each factory with sample arguments: calls that take another way through it.
 VARIANTS = {

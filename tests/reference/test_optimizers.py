@@ -8,9 +8,8 @@ import pytest
 
 import gradtx
 
-from . import optimizers, optimizers_adaptive
 from .loops import double, example, run, single, transform
-from .tables import NAMES, OPTIMIZERS, parametrize
+from .tables import NAMES, OPTIMIZERS, REFERENCES, parametrize
 
 # float64 rounds at 1.1e-16; 20 steps of a handful of operations, some of which cancel
 # (a centered variance), stay below this.
@@ -18,7 +17,8 @@ TOLERANCE = 1e-12
 
 
 def reference(name):
-    return vars(optimizers).get(name) or vars(optimizers_adaptive)[name]
+    [found] = [vars(m)[name] for m in REFERENCES if name in vars(m)]
+    return found
 
 
 def path(tx, params, grads):

@@ -1,0 +1,23 @@
+"""The public names of the wrappers, each once."""
+
+from gradtx.wrappers.accumulate import (
+    MultiSteps as MultiSteps,
+    MultiStepsState as MultiStepsState,
+)
+from gradtx.wrappers.flatten import flatten as flatten
+from gradtx.wrappers.freeze import freeze as freeze
+from gradtx.wrappers.lookahead import (
+    LookaheadParams as LookaheadParams,
+    LookaheadState as LookaheadState,
+    lookahead as lookahead,
+)
+from gradtx.wrappers.masked import masked as masked
+from gradtx.wrappers.maximize import maximize as maximize
+from gradtx.wrappers.skip import (
+    ApplyIfFiniteState as ApplyIfFiniteState,
+    apply_if_finite as apply_if_finite,
+)
+from gradtx.wrappers.skip_rules import (
+    skip_large_updates as skip_large_updates,
+    skip_not_finite as skip_not_finite,
+)

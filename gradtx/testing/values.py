@@ -1,0 +1,175 @@
+"""Sample values, and wrong ones, by the name of a parameter: data."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from gradtx import tree
+from gradtx.core.numerics import abs_sq
+from gradtx.core.trees import map_present
+from gradtx.optimizers.sgd import sgd
+from gradtx.wrappers.lookahead import LookaheadParams
+
+
+def falling(count: Any) -> jax.Array:
+    """A schedule: 0.1, 0.05, 0.033, ..."""
+    return 0.1 / (1 + jnp.asarray(count, jnp.float32))
+
+
+def is_matrix(tree: Any) -> Any:
+    """A mask: the leaves of two axes."""
+    return jax.tree.map(lambda x: np.ndim(x) == 2, tree)
+
+
+def rank(tree: Any) -> Any:
+    """Labels: "matrix" or "other"."""
+    return jax.tree.map(lambda x: "matrix" if np.ndim(x) == 2 else "other", tree)
+
+
+def halve_tree(updates: Any, params: Any) -> Any:
+    return jax.tree.map(lambda g: g / 2, updates)
+
+
+def halve(g: Any, p: Any) -> Any:
+    return g / 2
+
+
+def bowl(grads: Any, params: Any) -> dict[str, Any]:
+    """Extra arguments for a line search: a function that has these gradients.
+
+        f(p) = g.d + |d|^2 + |sum d|^2 / 8 + |d|^4,   d = p - params
+
+    Neither quadratic nor the same in all directions. For complex parameters `jax.grad`
+    gives the conjugate of the way up.
+    """
+
+    def value_fn(p: Any) -> Any:
+        away = tree.sub(p, params)
+        along, _ = ravel_pytree(tree.mul(tree.conj(grads), away))
+        d, _ = ravel_pytree(away)  # one vector: in a loop each leaf costs time
+        square = abs_sq(d).sum()
+        return along.sum().real + square + abs_sq(d.sum()) / 8 + square**2
+
+    grad = map_present(jnp.conj, grads)
+    return {"value": 0.0, "grad": grad, "value_fn": value_fn}
+
+
+def bowl_below(updates: Any, params: Any) -> dict[str, Any]:
+    """The same for a line search alone, whose updates lead down already."""
+    return bowl(map_present(jnp.negative, updates), params)
+
+
+_inner = sgd(0.1, momentum=0.9)
+
+# A parameter's value wherever it is required; under "factory.parameter" the value in
+# that factory, given even where there is a default.
+VALUES: dict[str, Any] = {
+    "add_noise.key": 0,
+    "base_optimizer": _inner,
+    "chain.transforms": (sgd(0.5), _inner),
+    "clipping": 0.1,
+    "decay": 0.9,
+    "eta": 0.01,
+    "every_k_schedule": 2,
+    "fast_optimizer": _inner,
+    "gamma": 0.55,
+    "inner": _inner,
+    "inner_optimizer": _inner,
+    "key": 0,
+    "learning_rate": 0.1,
+    "mask": is_matrix,
+    "max_backtracking_steps": 10,
+    "max_consecutive_errors": 3,
+    "max_delta": 1.0,
+    "max_linesearch_steps": 10,
+    "max_norm": 1.0,
+    "momentum": 0.9,
+    "named_chain.transforms": (("halve", sgd(0.5)), ("descend", _inner)),
+    "opt": _inner,
+    "optimizer": _inner,
+    "param_labels": rank,
+    "partition.transforms": {"matrix": _inner, "other": sgd(0.1)},
+    "sgd.momentum": 0.9,
+    "slow_step_size": 0.5,
+    "stateless.f": halve_tree,
+    "stateless_with_tree_map.f": halve,
+    "step_size": -0.1,
+    "step_size_fn": falling,
+    "sync_period": 2,
+    "threshold": 1.0,
+    "weight_decay": 0.01,
+}
+
+# Parameters that a factory's transformation is used with, from a tree of arrays.
+PREPARE: dict[str, Callable[[Any], Any]] = {
+    "lookahead": LookaheadParams.init_synced,
+}
+
+# Extra arguments that a factory's transformation takes in `update`, from gradients and
+# parameters.
+EXTRA: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
+    "lbfgs": bowl,
+    "newton": bowl,
+    "scale_by_backtracking_linesearch": bowl_below,
+    "scale_by_newton_cg": bowl,
+    "scale_by_zoom_linesearch": bowl_below,
+}
+
+_nan, _inf = float("nan"), float("inf")
+_DECAY = (1.0, 1.5, -0.1, _nan, "0.9")
+_FRACTION = (1.5, -0.1, _nan)
+_POSITIVE = (0.0, -1.0, _nan, _inf)
+_NONNEGATIVE = (-1.0, _nan, _inf)
+_FINITE = (_nan, _inf, "0.1")
+
+# Values that a parameter of that name must refuse. Where a name is not here, a float
+# must at least refuse to be NaN.
+BAD_VALUES: dict[str, tuple[Any, ...]] = {
+    "approx_dec_rtol": _NONNEGATIVE,
+    "atol": _NONNEGATIVE,
+    "b1": _DECAY,
+    "b2": _DECAY,
+    "b3": _DECAY,
+    "clipping": _POSITIVE,
+    "curv_rtol": (0.0, -1.0, _nan),
+    "dampening": _FRACTION,
+    "damping": _NONNEGATIVE,
+    "decay": _DECAY,
+    "decrease_factor": (0.0, 1.0, -0.5, _nan),
+    "eps": _NONNEGATIVE,
+    "eps_root": _NONNEGATIVE,
+    "eta": _NONNEGATIVE,
+    "every_k_schedule": (0, -1, 1.5),
+    "forcing": _FRACTION,
+    "gamma": _NONNEGATIVE,
+    "increase_factor": (0.5, -1.0, _nan),
+    "initial_accumulator_value": _NONNEGATIVE,
+    "initial_guess_strategy": ("two",),
+    "initial_scale": _NONNEGATIVE,
+    "learning_rate": _FINITE,
+    "max_backtracking_steps": (-1, 1.5),
+    "max_cg_steps": (0, -1, 1.5),
+    "max_consecutive_errors": (-1, 1.5),
+    "max_delta": _POSITIVE,
+    "max_learning_rate": (0.0, -1.0, _nan),
+    "max_linesearch_steps": (0, -1, 1.5),
+    "max_norm": _POSITIVE,
+    "memory_size": (0, -1, 1.5),
+    "momentum": _DECAY,
+    "momentum_decay": _NONNEGATIVE,
+    "rho": _DECAY,
+    "rtol": _NONNEGATIVE,
+    "slope_rtol": (1.0, 1.5, -0.1, _nan),
+    "slow_step_size": _FRACTION,
+    "step_size": _FINITE,
+    "stepsize_precision": _NONNEGATIVE,
+    "sync_period": (0, -1, 1.5),
+    "threshold": (_nan, _inf),
+    "timescale": _POSITIVE,
+    "tol": _NONNEGATIVE,
+    "weight_decay": _NONNEGATIVE,
+}
