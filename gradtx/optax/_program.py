@@ -1,0 +1,174 @@
+"""`import optax` in a program that runs on gradtx: whose answer each name is."""
+
+import functools
+import importlib
+import sys
+import textwrap
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+import gradtx
+from gradtx.optax._lookup import find, is_private, joined
+from gradtx.optax._names import NAMES, VERSION
+
+# Whom each name was answered by, in the order of asking.
+asked: dict[str, str] = {}
+
+_looking_for_optax = False
+
+
+class Answers(ModuleType):
+    """A module `optax...`: gradtx answers, then Optax, where it is installed."""
+
+    def __getattr__(self, name: str) -> Any:
+        path = self.__name__.partition(".")[2]
+        value = _special(path, name) if name.startswith("__") else _answer(path, name)
+        setattr(self, name, value)  # asked for once
+        return value
+
+    def __dir__(self) -> list[str]:
+        return sorted({*vars(self), *self.__all__})
+
+
+def _special(path: str, name: str) -> Any:
+    if name == "__version__" and not path:
+        return VERSION
+    if name == "__all__" and path in NAMES:
+        return [n for n in NAMES[path] if _who(path, n) is not None]
+    raise AttributeError(f"module 'optax' has no attribute {name!r}")
+
+
+def _answer(path: str, name: str) -> Any:
+    full = joined(path, name)
+    # `optax._src`, `optax._src.base`, `optax.contrib._sophia`
+    private = path == "_src" or (name.startswith("_") and not is_private(path))
+    if full in NAMES or private:
+        return importlib.import_module(f"optax.{full}")
+    who = _who(path, name)
+    asked[full] = who or "nobody"
+    return find(path, name) if who in ("gradtx", None) else _theirs(path, name)
+
+
+def _who(path: str, name: str) -> str | None:
+    try:
+        find(path, name)
+    except AttributeError:
+        try:
+            _theirs(path, name)
+        except AttributeError:
+            return None
+        return f"Optax {installed()['optax'].__version__}"
+    return "gradtx"
+
+
+def _theirs(path: str, name: str) -> Any:
+    """Optax's own object.
+
+    Raises:
+      AttributeError: Optax is not installed, or has no such name.
+    """
+    value = getattr(installed().get(f"optax.{path}" if path else "optax"), name)
+    if isinstance(value, ModuleType) and value.__name__.partition(".")[0] == "optax":
+        return importlib.import_module(value.__name__)
+    return value
+
+
+@functools.cache
+def installed() -> dict[str, ModuleType]:
+    """The modules of the installed Optax, imported aside; none if there is none.
+
+    What they build is of gradtx's types, so that `isinstance` says the same of both.
+    """
+    global _looking_for_optax
+    ours = _taken_out()
+    _looking_for_optax = True
+    try:
+        importlib.import_module("optax")
+    except ModuleNotFoundError as error:
+        if error.name != "optax":
+            raise
+    finally:
+        _looking_for_optax = False
+        theirs = _taken_out()
+        sys.modules.update(ours)
+    if theirs:
+        _share_types(theirs)
+    return theirs
+
+
+def _taken_out() -> dict[str, ModuleType]:
+    names = [name for name in sys.modules if name.partition(".")[0] == "optax"]
+    return {name: sys.modules.pop(name) for name in names}
+
+
+def _share_types(modules: dict[str, ModuleType]) -> None:
+    base = modules["optax"]
+    shared: dict[int, Any] = {
+        id(getattr(base, name)): getattr(gradtx, name)
+        for name in (
+            "EmptyState",
+            "GradientTransformation",
+            "GradientTransformationExtraArgs",
+            "MaskedNode",
+        )
+    }
+    for module in modules.values():
+        for name, value in list(vars(module).items()):
+            if id(value) in shared:
+                setattr(module, name, shared[id(value)])
+
+
+def spec_of(name: str) -> ModuleSpec | None:
+    """How to import `optax` or a module in it; `None` leaves it to others."""
+    root, _, path = name.partition(".")
+    if root != "optax" or _looking_for_optax:
+        return None
+    known = path in NAMES or is_private(path) or name in installed()
+    return ModuleSpec(name, _Loader(), is_package=True) if known else None
+
+
+class _Loader(Loader):
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return Answers(spec.name, f"`{spec.name}`, answered by gradtx.")
+
+    def exec_module(self, module: ModuleType) -> None:
+        """It fills as it is asked."""
+
+
+class _Finder:
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
+        return spec_of(name)
+
+
+def install() -> None:
+    """Answer `import optax` with gradtx from here on, in this process.
+
+    For a notebook, in its first cell; a script needs no change, but
+    `python -m gradtx.optax`.
+
+    Raises:
+      RuntimeError: Optax has been imported already.
+    """
+    if isinstance(sys.modules.get("optax"), Answers):
+        return
+    if "optax" in sys.modules:
+        raise RuntimeError(
+            "Optax has been imported already: call gradtx.optax.install() before "
+            "everything that imports it."
+        )
+    sys.meta_path.insert(0, _Finder)
+
+
+def report() -> str:
+    """Which names the program used, and who answered."""
+    answers: dict[str, list[str]] = {}
+    for name, who in asked.items():
+        answers.setdefault(who, []).append(name)
+    lines = [f"gradtx.optax: the program asked for {len(asked)} names of Optax."]
+    for who, names in answers.items():
+        text = f"{who} answered {len(names)}: {', '.join(sorted(names))}"
+        lines += textwrap.wrap(text, 88, initial_indent="  ", subsequent_indent="    ")
+    return "\n".join(lines)
