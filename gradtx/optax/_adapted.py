@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from gradtx import tree as trees
+from gradtx import losses, tree as trees
 from gradtx.core.compose import PartitionState
 from gradtx.core.masking import MaskOrFn
 from gradtx.core.numerics import abs_sq, safe_increment
@@ -14,8 +14,11 @@ from gradtx.core.types import EmptyState, Params, State, Updates
 from gradtx.transforms.decay import AddDecayedWeightsState
 from gradtx.wrappers.skip_rules import ShouldSkipUpdateFunction
 
-Init = Callable[[Params], State]
-Update = Callable[..., tuple[Updates, State]]
+OptState = State
+TransformInitFn = Callable[[Params], State]
+TransformUpdateFn = Callable[..., tuple[Updates, State]]
+tree_l1_norm = functools.partial(trees.norm, ord=1)
+tree_linf_norm = functools.partial(trees.norm, ord="inf")
 
 
 def init_empty_state(params: Params) -> EmptyState:
@@ -32,6 +35,11 @@ def global_norm(updates: Updates) -> jax.Array:
 def get(tree: Any, key: Any, default: Any = None, filtering: Any = None) -> Any:
     """As `gradtx.tree.get`, which raises where there is none and no default."""
     return trees.get(tree, key, default, filtering)
+
+
+def multiclass_hinge_loss(scores: Any, labels: Any) -> jax.Array:
+    """As `gradtx.multiclass_hinge_loss(over="max")`: the largest margin alone."""
+    return losses.multiclass_hinge_loss(scores, labels, over="max")
 
 
 def canonicalize_dtype(dtype: Any) -> Any:
@@ -54,23 +62,24 @@ ADAPTED: dict[str, Any] = {
     "ClipState": EmptyState,
     "MaskOrFn": MaskOrFn,
     "MultiTransformState": PartitionState,
-    "OptState": State,
+    "OptState": OptState,
     "ScaleByTrustRatioState": EmptyState,
     "ScaleState": EmptyState,
     "ShouldSkipUpdateFunction": ShouldSkipUpdateFunction,
-    "TransformInitFn": Init,
-    "TransformUpdateExtraArgsFn": Update,
-    "TransformUpdateFn": Update,
+    "TransformInitFn": TransformInitFn,
+    "TransformUpdateExtraArgsFn": TransformUpdateFn,
+    "TransformUpdateFn": TransformUpdateFn,
     "global_norm": global_norm,
     "init_empty_state": init_empty_state,
+    "multiclass_hinge_loss": multiclass_hinge_loss,
     "safe_int32_increment": safe_increment,
     "tree.get": get,
     "tree_map_params": trees.map_params,
     "tree_utils.NamedTupleKey": trees.NamedTupleKey,
     "tree_utils.tree_add_scalar_mul": trees.add_scale,
-    "tree_utils.tree_l1_norm": functools.partial(trees.norm, ord=1),
+    "tree_utils.tree_l1_norm": tree_l1_norm,
     "tree_utils.tree_l2_norm": trees.norm,
-    "tree_utils.tree_linf_norm": functools.partial(trees.norm, ord="inf"),
+    "tree_utils.tree_linf_norm": tree_linf_norm,
     "tree_utils.tree_scalar_mul": trees.scale,
 }
 

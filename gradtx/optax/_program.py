@@ -9,7 +9,6 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-import gradtx
 from gradtx.optax._lookup import find, is_private, joined
 from gradtx.optax._names import NAMES, VERSION
 
@@ -104,20 +103,16 @@ def _taken_out() -> dict[str, ModuleType]:
 
 
 def _share_types(modules: dict[str, ModuleType]) -> None:
-    base = modules["optax"]
-    shared: dict[int, Any] = {
-        id(getattr(base, name)): getattr(gradtx, name)
-        for name in (
-            "EmptyState",
-            "GradientTransformation",
-            "GradientTransformationExtraArgs",
-            "MaskedNode",
-        )
-    }
+    """Put gradtx's types in place of Optax's, where they have the same fields."""
     for module in modules.values():
         for name, value in list(vars(module).items()):
-            if id(value) in shared:
-                setattr(module, name, shared[id(value)])
+            if isinstance(value, type) and hasattr(value, "_fields"):
+                try:
+                    ours = find("_src", value.__name__)
+                except AttributeError:
+                    continue
+                if getattr(ours, "_fields", None) == value._fields:
+                    setattr(module, name, ours)
 
 
 def spec_of(name: str) -> ModuleSpec | None:

@@ -1,7 +1,8 @@
 """Every public name of Optax beside gradtx's answer.
 
     python -m tests.compat.optax_names            print them, with what differs
-    python -m tests.compat.optax_names --write    make docs/optax_names.md again
+    python -m tests.compat.optax_names --write    make docs/optax_names.md and the
+                                                  stubs of gradtx/optax again
 
 It ends with 1 if a name has no answer, but for those marked for a later version in
 `gradtx/optax/_names.py`.
@@ -23,6 +24,8 @@ from typing import Any, NamedTuple
 import optax
 
 import gradtx.optax
+from gradtx.optax import _adapted
+from gradtx.optax._lookup import find, present
 from gradtx.optax._names import LATER, NAMES
 
 PAGE = Path(__file__).parents[2] / "docs" / "optax_names.md"
@@ -33,7 +36,7 @@ MARK = "<!-- made by python -m tests.compat.optax_names --write -->\n"
 class Row(NamedTuple):
     path: str  # of the module, "" for `optax` itself
     name: str
-    here: str | None  # what answers: a path in gradtx, a kind; None for nothing
+    here: str | None  # what answers: a path in gradtx, or that it is adapted
     differences: list[str]  # of the signature or the fields, in words
 
     @property
@@ -92,31 +95,37 @@ def pair(path: str, name: str) -> tuple[Any, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         peer = getattr(theirs(path), name, None)
-    face = importlib.import_module(f"gradtx.optax.{path}" if path else "gradtx.optax")
-    return peer, getattr(face, name, None)
+    return peer, getattr(_face(path), name, None)
+
+
+def _face(path: str) -> ModuleType:
+    return importlib.import_module(f"gradtx.optax.{path}" if path else "gradtx.optax")
 
 
 def _compared(path: str, name: str) -> tuple[str | None, list[str]]:
     peer, ours = pair(path, name)
     if ours is None:
         return None, []
-    return home(ours), [] if peer is None else differences(peer, ours)
+    module, own = home(ours, name)
+    answer = "adapted" if module == _adapted.__name__ else f"{module}.{own}"
+    return answer, [] if peer is None else differences(peer, ours)
 
 
-def home(value: Any) -> str:
-    """Where gradtx has an object under its own name, or that it is a type or a face."""
-    name = getattr(value, "__name__", None)
-    spaces = [("gradtx", gradtx)]
-    for attribute, space in sorted(vars(gradtx).items()):
-        if isinstance(space, ModuleType) and not attribute.startswith("_"):
-            spaces.append((f"gradtx.{attribute}", space))
-    for written, space in spaces:
-        if name is not None and vars(space).get(name) is value:
-            return f"{written}.{name}"
-    for attribute, public in vars(gradtx).items():
-        if public is value and not attribute.startswith("_"):
-            return f"gradtx.{attribute}"
-    return "adapted" if callable(value) and name is not None else "a type"
+def home(value: Any, name: str) -> tuple[str, str]:
+    """The module where gradtx has what answers to a name, and its name there."""
+    spaces = {"gradtx": gradtx, _adapted.__name__: _adapted}
+    for space in vars(gradtx).values():
+        if isinstance(space, ModuleType) and space.__name__ != "gradtx.optax":
+            spaces[space.__name__] = space
+    for wanted in (name, getattr(value, "__name__", name)):
+        for module, space in spaces.items():
+            if vars(space).get(wanted, _adapted) is value:
+                return module, wanted
+    for module, space in spaces.items():
+        for other, known in vars(space).items():
+            if known is value and not other.startswith("_"):
+                return module, other
+    raise LookupError(f"gradtx has {name} nowhere: give it a name in _adapted.py")
 
 
 def differences(peer: Any, ours: Any) -> list[str]:
@@ -217,6 +226,35 @@ def page(found: list[Row]) -> str:
     return PAGE.read_text().partition(MARK)[0] + MARK + "\n" + written(found)
 
 
+def stubs() -> dict[Path, str]:
+    """What tells a type checker and an editor the names of the face: .pyi files."""
+    return {
+        Path(inspect.getsourcefile(_face(path)) or "").with_suffix(".pyi"): _stub(path)
+        for path in NAMES
+    }
+
+
+def _stub(path: str) -> str:
+    imports: dict[str, list[str]] = {}
+    for name in present(path):
+        module, own = home(find(path, name), name)
+        imports.setdefault(module, []).append(f"    {own} as {name},\n")
+    text = f"# {MARK[5:-5]}\n\n"
+    module = _face(path)
+    inner = [n for n in NAMES if n.rpartition(".")[0] == path and n != path]
+    if inner:
+        lines = [
+            f"    {n.rpartition('.')[2]} as {n.rpartition('.')[2]},\n" for n in inner
+        ]
+        text += f"from {module.__name__} import (\n{''.join(lines)})\n"
+    for home_of, lines in sorted(imports.items()):
+        text += f"from {home_of} import (\n{''.join(lines)})\n"
+    if not path:
+        text += "from gradtx.optax._program import install as install\n\n"
+        text += "__version__: str\n"
+    return text
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="make the page again")
@@ -232,6 +270,8 @@ def main() -> int:
     print(f"{len(missing)} without an answer: {', '.join(missing) or 'none'}")
     if arguments.write:
         PAGE.write_text(page(found))
+        for path, text in stubs().items():
+            path.write_text(text)
     return 1 if missing else 0
 
 
