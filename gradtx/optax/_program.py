@@ -46,7 +46,8 @@ def _answer(path: str, name: str) -> Any:
     if full in NAMES or private:
         return importlib.import_module(f"optax.{full}")
     who = _who(path, name)
-    asked[full] = who or "nobody"
+    if who or not name.startswith("_"):  # pytest and others ask all modules for theirs
+        asked[full] = who or "nobody"
     return find(path, name) if who in ("gradtx", None) else _theirs(path, name)
 
 
@@ -58,7 +59,7 @@ def _who(path: str, name: str) -> str | None:
             _theirs(path, name)
         except AttributeError:
             return None
-        return f"Optax {installed()['optax'].__version__}"
+        return f"Optax {getattr(installed(), '__version__', '')}"
     return "gradtx"
 
 
@@ -68,51 +69,56 @@ def _theirs(path: str, name: str) -> Any:
     Raises:
       AttributeError: Optax is not installed, or has no such name.
     """
-    value = getattr(installed().get(f"optax.{path}" if path else "optax"), name)
+    value = getattr(installed(joined("optax", path) if path else "optax"), name)
     if isinstance(value, ModuleType) and value.__name__.partition(".")[0] == "optax":
         return importlib.import_module(value.__name__)
     return value
 
 
 @functools.cache
-def installed() -> dict[str, ModuleType]:
-    """The modules of the installed Optax, imported aside; none if there is none.
+def installed(name: str = "optax") -> ModuleType | None:
+    """A module of the installed Optax, imported aside; `None` if there is none.
 
-    What they build is of gradtx's types, so that `isinstance` says the same of both.
+    What it builds is of gradtx's types, so that `isinstance` says the same of both.
     """
     global _looking_for_optax
-    ours = _taken_out()
+    ours = _swapped(_theirs_aside)
     _looking_for_optax = True
     try:
-        importlib.import_module("optax")
+        importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name != "optax":
-            raise
+        if error.name is None or error.name.partition(".")[0] != "optax":
+            raise  # Optax is there and lacks something
     finally:
         _looking_for_optax = False
-        theirs = _taken_out()
-        sys.modules.update(ours)
-    if theirs:
-        _share_types(theirs)
-    return theirs
+        _theirs_aside.update(_swapped(ours))
+    for module in _theirs_aside.values():
+        _share_types(module)
+    return _theirs_aside.get(name)
 
 
-def _taken_out() -> dict[str, ModuleType]:
+_theirs_aside: dict[str, ModuleType] = {}
+
+
+def _swapped(modules: dict[str, ModuleType]) -> dict[str, ModuleType]:
+    """Make these the modules of Optax that Python knows; those that were."""
     names = [name for name in sys.modules if name.partition(".")[0] == "optax"]
-    return {name: sys.modules.pop(name) for name in names}
+    before = {name: sys.modules.pop(name) for name in names}
+    sys.modules.update(modules)
+    return before
 
 
-def _share_types(modules: dict[str, ModuleType]) -> None:
+def _share_types(module: ModuleType) -> None:
     """Put gradtx's types in place of Optax's, where they have the same fields."""
-    for module in modules.values():
-        for name, value in list(vars(module).items()):
-            if isinstance(value, type) and hasattr(value, "_fields"):
-                try:
-                    ours = find("_src", value.__name__)
-                except AttributeError:
-                    continue
-                if getattr(ours, "_fields", None) == value._fields:
-                    setattr(module, name, ours)
+    for name, value in list(vars(module).items()):
+        if not isinstance(value, type) or not hasattr(value, "_fields"):
+            continue
+        try:
+            ours = find("_src", value.__name__)
+        except AttributeError:
+            continue
+        if getattr(ours, "_fields", None) == value._fields:
+            setattr(module, name, ours)
 
 
 def spec_of(name: str) -> ModuleSpec | None:
@@ -120,7 +126,7 @@ def spec_of(name: str) -> ModuleSpec | None:
     root, _, path = name.partition(".")
     if root != "optax" or _looking_for_optax:
         return None
-    known = path in NAMES or is_private(path) or name in installed()
+    known = path in NAMES or is_private(path) or installed(name) is not None
     return ModuleSpec(name, _Loader(), is_package=True) if known else None
 
 

@@ -193,7 +193,7 @@ def test_private_modules_answer_to_every_name():
 
 
 def test_what_optax_answers_is_of_gradtxs_types():
-    theirs = _program.installed()["optax"]
+    theirs = _program.installed()
     assert theirs is not installed_optax
     tx = theirs.chain(theirs.masked(theirs.scale(2.0), True), gradtx.scale(2.0))
     assert isinstance(tx, gradtx.GradientTransformationExtraArgs)
