@@ -5,8 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import gradtx
-import gradtx.optax
+from gradtx.optax import __main__ as command
 
 ROOT = Path(gradtx.__file__).parents[1]
 
@@ -139,3 +141,48 @@ def test_a_script_without_optax(tmp_path):
     assert done.stderr.startswith("Traceback (most recent call last):\n  File ")
     assert done.stderr.splitlines()[1].endswith('script.py", line 23, in <module>')
     assert "no attribute 'adamw'; there is adamw." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("written", "options"),
+    [
+        (["-m", "gradtx.optax"], []),
+        (["-W", "error", "-m", "gradtx.optax"], ["-W", "error"]),
+        (["-um", "gradtx.optax"], ["-u"]),
+        (["-X", "dev", "-bmgradtx.optax"], ["-X", "dev", "-b"]),
+        (["a_debugger.py"], []),
+    ],
+)
+def test_python_keeps_its_own_options(written, options):
+    arguments = ["train.py", "-m", "x"]
+    original = ["python", *written, *arguments]
+    assert command.interpreter(original, arguments) == [sys.executable, *options]
+
+
+def test_a_call_that_says_nothing_to_run(capsys):
+    assert command.main(["--report"]) == 2
+    assert command.USAGE in capsys.readouterr().err
+    assert command.main(["--help"]) == 0
+    assert "-m module" in capsys.readouterr().out
+
+
+def test_a_python_that_ignores_the_environment_is_told(monkeypatch, capsys):
+    class Flags:
+        ignore_environment, no_site = 1, 0
+
+    monkeypatch.setattr(sys, "flags", Flags)
+    assert command.main(["train.py"]) == 2
+    assert "gradtx.optax.install()" in capsys.readouterr().err
+
+
+def test_the_program_finds_what_is_set_for_it(monkeypatch):
+    started = {}
+    monkeypatch.setattr(os, "execve", lambda *given: started.update(given=given))
+    monkeypatch.setenv("PYTHONPATH", "mine")
+    command.main(["--report", "-m", "train", "--report"])
+    executable, line, environment = started["given"]
+    assert line == [executable, "-m", "train", "--report"]
+    startup, mine = environment["PYTHONPATH"].split(os.pathsep)
+    assert (Path(startup) / "sitecustomize.py").exists()
+    assert mine == "mine"
+    assert environment["GRADTX_OPTAX_REPORT"] == str(os.getpid())
