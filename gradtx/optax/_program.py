@@ -127,7 +127,9 @@ def spec_of(name: str) -> ModuleSpec | None:
     if root != "optax" or _looking_for_optax:
         return None
     known = path in NAMES or is_private(path) or installed(name) is not None
-    return ModuleSpec(name, _Loader(), is_package=True) if known else None
+    if not known:
+        return None
+    return ModuleSpec(name, _Loader(), origin="gradtx.optax", is_package=True)
 
 
 class _Loader(Loader):
