@@ -189,7 +189,10 @@ class PartitionState(NamedTuple):
 
 @transformation
 def partition(
-    transforms: Mapping[Hashable, Any], param_labels: Any | Callable[[Any], Any]
+    transforms: Mapping[Hashable, Any],
+    param_labels: Any | Callable[[Any], Any],
+    *,
+    mask_compatible_extra_args: bool = False,
 ):
     """Give each group of leaves its own transformation.
 
@@ -199,6 +202,8 @@ def partition(
       param_labels: a tree of labels like the parameters (or a prefix of it: a label
         stands for all leaves below), or a function from the parameters to one. What
         is in transforms is a label, even if it is a tree itself, as a tuple is.
+      mask_compatible_extra_args: whether a member sees its leaves only of extra
+        arguments that are trees like the updates.
 
     Returns:
       A transformation with the state `PartitionState`. Leaves that a member does not
@@ -255,14 +260,14 @@ def partition(
         return PartitionState(inner)
 
     def each(call, updates, state, params, extra, result):
-        inner = {}
+        inner, hidden = {}, mask_compatible_extra_args
         # Labels read shapes, say: the parameters' where they are there.
         for label, mask in masks(updates if params is None else params).items():
             part, inner_state = call(members[label])(
                 hide(updates, mask),
                 state.inner_states[label].inner_state,
                 None if params is None else hide(params, mask),
-                **for_part(extra, params, mask),
+                **for_part(extra, params, mask, updates if hidden else None),
             )
             result = reveal(part, result, mask)
             inner[label] = MaskedState(inner_state)

@@ -11,7 +11,7 @@ from gradtx.core.compose import MaskedState
 from gradtx.core.masking import MaskOrFn, for_part, hide, resolve_mask, reveal
 from gradtx.core.plan import check_state
 from gradtx.core.transformation import hands_on, inner_of, transformation
-from gradtx.core.trees import leaves_of, map_present
+from gradtx.core.trees import map_present
 
 
 @transformation
@@ -65,13 +65,8 @@ def masked(
     def chosen(updates, state, params, extra):
         check_state(state, MaskedState)
         full = resolve_mask(mask, updates if params is None else params)
-        if mask_compatible_extra_args:
-            like = leaves_of(updates)[1]
-            extra = {
-                name: hide(value, full) if leaves_of(value)[1] == like else value
-                for name, value in extra.items()
-            }
-        return full, for_part(extra, params, full)
+        like = updates if mask_compatible_extra_args else None
+        return full, for_part(extra, params, full, like)
 
     def update(updates, state, params=None, **extra):
         full, extra = chosen(updates, state, params, extra)
