@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
 from gradtx.core.apply import apply_updates
-from gradtx.core.masking import for_part, hide, reveal, spread_list
+from gradtx.core.masking import for_part, hide, hide_alike, reveal, spread_list
 from gradtx.core.plan import Plan, join, plan_of, updating
 from gradtx.core.transformation import hands_on, inner_of, transformation
 from gradtx.core.trees import failure, is_function, is_none, leaves_of, paths_of
@@ -260,14 +260,17 @@ def partition(
         return PartitionState(inner)
 
     def each(call, updates, state, params, extra, result):
-        inner, hidden = {}, mask_compatible_extra_args
+        inner = {}
         # Labels read shapes, say: the parameters' where they are there.
         for label, mask in masks(updates if params is None else params).items():
+            given = extra
+            if mask_compatible_extra_args:
+                given = hide_alike(extra, updates, mask)
             part, inner_state = call(members[label])(
                 hide(updates, mask),
                 state.inner_states[label].inner_state,
                 None if params is None else hide(params, mask),
-                **for_part(extra, params, mask, updates if hidden else None),
+                **for_part(given, params, mask),
             )
             result = reveal(part, result, mask)
             inner[label] = MaskedState(inner_state)

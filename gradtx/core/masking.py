@@ -83,21 +83,22 @@ def hide(tree: Any, mask: Any) -> Any:
     )
 
 
-def for_part(
-    extra: Mapping[str, Any], params: Any, mask: Any, like: Any = None
-) -> dict[str, Any]:
+def hide_alike(extra: Mapping[str, Any], like: Any, mask: Any) -> dict[str, Any]:
+    """Extra arguments, of which those that are trees like the updates are masked."""
+    structure = leaves_of(like)[1]
+    return {
+        name: hide(value, mask) if leaves_of(value)[1] == structure else value
+        for name, value in extra.items()
+    }
+
+
+def for_part(extra: Mapping[str, Any], params: Any, mask: Any) -> dict[str, Any]:
     """Extra arguments for a member that sees the leaves where the mask is True.
 
     A line search's function is called with the whole tree, the other leaves as they
-    are in `params`; of its gradient the member sees its part. So it does of all
-    arguments that are trees like `like`, if that is given.
+    are in `params`; of its gradient the member sees its part.
     """
     extra = dict(extra)
-    if like is not None:
-        structure = leaves_of(like)[1]
-        for name, value in extra.items():
-            if leaves_of(value)[1] == structure:
-                extra[name] = hide(value, mask)
     value_fn = extra.get("value_fn")
     if params is None or not callable(value_fn):
         return extra

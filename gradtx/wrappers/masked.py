@@ -8,7 +8,14 @@ import jax.numpy as jnp
 from gradtx.core import check
 from gradtx.core.apply import apply_updates
 from gradtx.core.compose import MaskedState
-from gradtx.core.masking import MaskOrFn, for_part, hide, resolve_mask, reveal
+from gradtx.core.masking import (
+    MaskOrFn,
+    for_part,
+    hide,
+    hide_alike,
+    resolve_mask,
+    reveal,
+)
 from gradtx.core.plan import check_state
 from gradtx.core.transformation import hands_on, inner_of, transformation
 from gradtx.core.trees import map_present
@@ -65,8 +72,9 @@ def masked(
     def chosen(updates, state, params, extra):
         check_state(state, MaskedState)
         full = resolve_mask(mask, updates if params is None else params)
-        like = updates if mask_compatible_extra_args else None
-        return full, for_part(extra, params, full, like)
+        if mask_compatible_extra_args:
+            extra = hide_alike(extra, updates, full)
+        return full, for_part(extra, params, full)
 
     def update(updates, state, params=None, **extra):
         full, extra = chosen(updates, state, params, extra)
