@@ -11,9 +11,9 @@ from gradtx.core.compose import MaskedState
 from gradtx.core.masking import (
     MaskOrFn,
     for_part,
+    given_mask,
     hide,
     hide_alike,
-    resolve_mask,
     reveal,
 )
 from gradtx.core.plan import check_state
@@ -67,11 +67,11 @@ def masked(
 
     @hands_on
     def init(params):
-        return MaskedState(tx.init(hide(params, resolve_mask(mask, params))))
+        return MaskedState(tx.init(hide(params, given_mask(mask, params))))
 
     def chosen(updates, state, params, extra):
         check_state(state, MaskedState)
-        full = resolve_mask(mask, updates if params is None else params)
+        full = given_mask(mask, updates if params is None else params)
         if mask_compatible_extra_args:
             extra = hide_alike(extra, updates, full)
         return full, for_part(extra, params, full)
