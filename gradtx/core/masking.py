@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from gradtx.core.trees import (
     failure,
@@ -114,7 +115,8 @@ def resolve_mask(mask: MaskOrFn, tree: Any, name: str = "mask") -> Any:
 
     Raises:
       ValueError: if it does not fit the tree.
-      TypeError: if it holds anything but bools (an array could differ inside `jit`).
+      TypeError: if it holds anything but bools (a tracer is none: what is masked has
+        to be known when `jit` traces).
     """
     return leaves_of(tree)[1].unflatten(covering(given_mask(mask, tree, name), tree))
 
@@ -128,10 +130,18 @@ def given_mask(mask: MaskOrFn, tree: Any, name: str = "mask") -> Any:
     given = fitting(name, mask(tree) if is_function(mask) else mask, tree)
     each = zip(covering(given, tree), leaves_of(tree)[0], strict=True)
     for i, (keep, leaf) in enumerate(each):
-        if leaf is not None and not isinstance(keep, bool | np.bool_):
+        if leaf is not None and not _is_bool(keep):
             path = paths_of(tree)[i][0]
             raise failure(f"{name}{path} must be a bool, got {keep!r}.", TypeError)
     return given
+
+
+def _is_bool(keep: Any) -> bool:
+    """Whether it is a bool that is known now, as no tracer's value is."""
+    if isinstance(keep, bool | np.bool_):
+        return True
+    is_array = isinstance(keep, np.ndarray | jax.Array) and not isinstance(keep, Tracer)
+    return is_array and keep.shape == () and keep.dtype == bool
 
 
 def hide(tree: Any, mask: Any) -> Any:

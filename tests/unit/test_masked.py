@@ -284,3 +284,19 @@ def test_a_mask_inside_that_fits_neither_is_named():
     tx = gradtx.masked(inner, {"body": False, "head": True})
     with pytest.raises(ValueError, match=r"mask\['head'\] is a dict with \['x'\]"):
         tx.update(BODY_AND_HEAD, tx.init(BODY_AND_HEAD), BODY_AND_HEAD)
+
+
+@pytest.mark.parametrize("true", [np.array(True), jnp.array(True), np.bool_(True)])
+def test_a_scalar_array_is_a_bool_if_its_value_is_known(true):
+    tx = gradtx.masked(gradtx.scale(0.5), {"enc": true, "out": False})
+    update = jax.jit(lambda g: tx.update(g, tx.init(g))[0])
+    half = jax.tree.map(lambda g: 0.5 * g, GRADS)
+    same(update(GRADS), half | {"out": GRADS["out"]})
+
+    @jax.jit
+    def late(mask):
+        tx = gradtx.masked(gradtx.scale(0.5), mask)
+        return tx.update(GRADS, tx.init(GRADS))[0]
+
+    with pytest.raises(TypeError, match="must be a bool, got"):
+        late(jnp.asarray(true))
