@@ -1,5 +1,9 @@
 """The public names of the transformations, each once."""
 
+from gradtx.transforms.apply_every import (
+    ApplyEvery as ApplyEvery,
+    apply_every as apply_every,
+)
 from gradtx.transforms.clip import (
     adaptive_grad_clip as adaptive_grad_clip,
     clip as clip,

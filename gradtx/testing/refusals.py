@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradtx.core.call import show
 from gradtx.testing.leaves import bias, kernel, leaf_at, replaced
 from gradtx.testing.trial import (
     Make,
@@ -64,8 +65,9 @@ def refuses_bad_hyperparameters(make: Make) -> None:
     """A number out of its range is refused at construction, by name."""
     tx = make()
     for name, value in arguments_of(tx).items():
-        nan = _NAN if isinstance(value, float) else ()
-        for bad in BAD_VALUES.get(name, nan) if value is not None else ():
+        bad_values = BAD_VALUES.get(name, _NAN if isinstance(value, float) else ())
+        own = f"{show(tx.call.factory)}.{name}"
+        for bad in BAD_VALUES.get(own, bad_values) if value is not None else ():
             what = f"{name}={bad!r}"
             try:
                 made = rebuilt(tx, name, bad)

@@ -78,6 +78,24 @@ def norm(
     return total * total if squared else total
 
 
+def global_norm(updates: Any, *, axis_name: AxisNames = ()) -> jax.Array:
+    """The Euclidean norm of a tree, as of one long vector; see `tree.norm`.
+
+    Args:
+      updates: arrays, real or complex; `None` is passed over.
+      axis_name: see `tree.norm`.
+
+    Returns:
+      A scalar, at least float32; 0 for an empty tree.
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> float(gradtx.global_norm({"a": jnp.array([3.0]), "b": jnp.array(4.0)}))
+      5.0
+    """
+    return norm(updates, axis_name=axis_name)
+
+
 def norm_above(tree: Any, limit: Any, axis_name: AxisNames) -> jax.Array:
     """The norm of a tree, where it is above a limit; below it may be too small.
 

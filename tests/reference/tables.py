@@ -1,6 +1,12 @@
 """The tables that the tests run through: every factory with every option."""
 
-from . import optimizers, optimizers_adaptive, rows
+from . import (
+    optimizers,
+    optimizers_adaptive,
+    rows,
+    transforms,
+    transforms_wrappers,
+)
 from .cases import Case, decay, parametrize as parametrize, rate
 from .rows_schedules import SCHEDULES as SCHEDULES
 
@@ -8,6 +14,7 @@ from .rows_schedules import SCHEDULES as SCHEDULES
 # and CONSTANT.
 REFERENCES = [optimizers, optimizers_adaptive]
 TABLES = [rows]
+TRANSFORM_REFERENCES = [transforms, transforms_wrappers]
 
 _ROWS = [row for table in TABLES for row in table.ROWS]
 _CONSTANT = {name for table in TABLES for name in table.CONSTANT}
@@ -43,4 +50,5 @@ TRANSFORMS = [
     Case("adaptive_grad_clip", {"clipping": 0.7}, dtype=complex),
     Case("zero_nans", {}),
     Case("centralize", {}),
+    *transforms_wrappers.CASES,
 ]
