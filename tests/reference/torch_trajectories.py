@@ -2,7 +2,7 @@
 
     python -m tests.reference.torch_trajectories     runs PyTorch and writes the file
 
-The calls are the rows of the table in docs/coming_from_pytorch.md.
+The calls are the rows of the tables in docs/coming_from_pytorch.md.
 """
 
 import functools
@@ -17,13 +17,20 @@ PAGE = Path(__file__).parents[2] / "docs" / "coming_from_pytorch.md"
 FILE = Path(__file__).with_suffix(".json")
 ROW = r"^\| `([A-Z]\w+\(.*\))` \| `(.*)` \|$"  # | `Adam(lr)` | `adam(lr)` |
 NUMBERS = {"lr": 0.03, "m": 0.8, "d": 0.4, "w": 0.2, "a": 0.7, "eps": 1e-3}
-STEPS, SIZE = 10, 4
+STEPS, SHAPE = 100, (2, 2)
+START = np.array([[1.1, 0.7], [0.3, 1.4]])
+KEPT = [1, 2, 3, 4, 6, 10, 20, 35, 60, 100]  # the steps that are written down
+DIGITS = 13
 
 
 def calls() -> dict[str, str]:
     """From a call of torch.optim to one of gradtx, both as the page prints them."""
     text = PAGE.read_text()
     table = text[text.index("\n## Optimizers\n") : text.index("\n### What differs")]
+    return _rows(table)
+
+
+def _rows(table: str) -> dict[str, str]:
     rows = re.findall(ROW, table, flags=re.MULTILINE)
     found = dict(rows)
     # Header and rule are lines of the table as well; none is lost, none stands twice.
@@ -31,20 +38,32 @@ def calls() -> dict[str, str]:
     return found
 
 
-def example() -> tuple[np.ndarray, np.ndarray]:
-    """Parameters and gradients; one entry is at rest, one falls, signs change."""
-    rng = np.random.default_rng(0)
-    grads = rng.normal(size=(STEPS, SIZE))
-    grads[:, 0] *= np.exp(-np.arange(STEPS))
-    grads[:3, 1] = 0
-    return 1 + 0.3 * rng.normal(size=SIZE), grads
+def gradient(xp: Any, t: Any, p: Any) -> Any:
+    """The gradient at step t (0 at the first), by NumPy or jax.numpy.
+
+    One entry vanishes with time, one is at rest at first, one changes its sign, and one
+    falls into a minimum that is flat.
+    """
+    q = p.reshape(-1)
+    parts = [
+        xp.exp(-t / 2.0) * q[0],
+        xp.where(t < 3, 0.0, xp.sin(q[1] - 0.4)),
+        xp.cos(2.0 * t) + xp.sin(3 * q[2]),
+        xp.sin(q[3]) ** 3,
+    ]
+    return xp.stack(parts).reshape(SHAPE)
 
 
-def trajectory(call: str, start: Any, grads: Any, maximize: bool = False) -> Any:
+def times(call: str) -> np.ndarray:
+    """The time at each step. It stands still for L-BFGS, which wants one function."""
+    return np.full(STEPS, 5.0) if call.startswith("LBFGS") else np.arange(1.0 * STEPS)
+
+
+def trajectory(call: str, maximize: bool = False) -> Any:
     """The parameters after every step of PyTorch, as lists."""
     import torch  # only who records needs it
 
-    p = torch.tensor(start, dtype=torch.float64, requires_grad=True)
+    p = torch.tensor(START, dtype=torch.float64, requires_grad=True)
     names = {
         name: functools.partial(value, [p])
         for name, value in vars(torch.optim).items()
@@ -57,10 +76,12 @@ def trajectory(call: str, start: Any, grads: Any, maximize: bool = False) -> Any
     if isinstance(optimizer, torch.optim.LBFGS):  # a step is one step, to any accuracy
         group.update(max_iter=1, tolerance_grad=0.0, tolerance_change=0.0)
     path = []
-    for g in grads:
-        p.grad = torch.tensor(g, dtype=torch.float64)
+    for t in times(call):
+        p.grad = torch.tensor(gradient(np, t, p.detach().numpy()))
+        if isinstance(optimizer, torch.optim.SparseAdam):
+            p.grad = p.grad.to_sparse()
         optimizer.step(lambda: torch.zeros([]))
-        path.append(p.detach().tolist())
+        path.append(p.detach().reshape(-1).tolist())
     return path
 
 
@@ -70,23 +91,27 @@ def record() -> dict[str, Any]:
 
     # Of this dtype are scalars of the state as well, as NAdam's product.
     torch.set_default_dtype(torch.float64)
-    start, grads = example()
     rows = {}
     for call in calls():
-        rows[call] = {"path": trajectory(call, start, grads)}
+        path = trajectory(call)
+        rows[call] = {"path": _rounded([path[step - 1] for step in KEPT])}
         if not call.startswith("LBFGS"):  # it has no such option
-            rows[call]["maximized"] = trajectory(call, start, grads, maximize=True)[-1]
+            path = trajectory(call, maximize=True)
+            rows[call]["maximized"] = _rounded(path[-1:])[0]
     return {
         "torch": torch.__version__,
         "numbers": NUMBERS,
-        "start": start.tolist(),
-        "grads": grads.tolist(),
+        "kept": KEPT,
         "rows": rows,
     }
 
 
+def _rounded(rows: Any) -> Any:
+    return [[float(f"{x:.{DIGITS}g}") for x in row] for row in rows]
+
+
 def written(data: dict[str, Any]) -> str:
-    """As JSON, a row a line; floats are printed with all their digits."""
+    """As JSON, a row a line."""
     rows = [
         f"  {json.dumps(call)}: {json.dumps(row)}" for call, row in data["rows"].items()
     ]
