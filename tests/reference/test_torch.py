@@ -13,15 +13,17 @@ from .torch_trajectories import (
     FILE,
     KEPT,
     NUMBERS,
+    RATES,
     START,
     STEPS,
     calls,
     gradient,
+    schedules,
     times,
 )
 
 DATA = json.loads(FILE.read_text())
-CALLS = calls()
+CALLS, SCHEDULES = calls(), schedules()
 # What is asked for. PyTorch adds and multiplies in another order: after 100 steps of
 # float64 they differ by 1e-13, and the file has 13 digits.
 TOLERANCE = {"rtol": 1e-9, "atol": 1e-9}
@@ -46,6 +48,7 @@ def path(tx, times, sets=("down",)):
 
 def test_the_file_is_of_the_page():
     assert list(DATA["rows"]) == list(CALLS)
+    assert list(DATA["rates"]) == list(SCHEDULES)
     assert DATA["numbers"] == NUMBERS
     assert DATA["torch"].startswith("2.13.")
     assert DATA["kept"] == KEPT
@@ -84,3 +87,12 @@ def test_without_the_option_it_is_another_path(call):
         points = path(tx, times(call))["down"]
     apart = points[np.array(KEPT) - 1] - DATA["rows"][call]["path"]
     assert np.abs(apart).max() > 100 * TOLERANCE["atol"]
+
+
+@pytest.mark.parametrize("call", SCHEDULES)
+def test_the_rates_are_pytorchs(call):
+    rates = DATA["rates"][call]
+    with jax.enable_x64(True):
+        schedule = eval(SCHEDULES[call], vars(gradtx) | RATES | {"jax": jax})
+        found = jax.jit(jax.vmap(schedule))(jnp.arange(len(rates)))
+    np.testing.assert_allclose(found, rates, **TOLERANCE)

@@ -17,10 +17,14 @@ PAGE = Path(__file__).parents[2] / "docs" / "coming_from_pytorch.md"
 FILE = Path(__file__).with_suffix(".json")
 ROW = r"^\| `([A-Z]\w+\(.*\))` \| `(.*)` \|$"  # | `Adam(lr)` | `adam(lr)` |
 NUMBERS = {"lr": 0.03, "m": 0.8, "d": 0.4, "w": 0.2, "a": 0.7, "eps": 1e-3}
+# Of the schedules; f is a function.
+RATES: dict[str, Any] = {"lr": 0.4, "n": 7, "k": 4, "g": 0.6, "e": 0.02, "m": 0.9}
+RATES |= {"p": 1.5, "s": 0.05, "f": lambda t: 1 / (1 + 0.1 * t)}
 STEPS, SHAPE = 100, (2, 2)
 START = np.array([[1.1, 0.7], [0.3, 1.4]])
 KEPT = [1, 2, 3, 4, 6, 10, 20, 35, 60, 100]  # the steps that are written down
 DIGITS = 13
+LENGTH = 40  # of the schedules
 
 
 def calls() -> dict[str, str]:
@@ -28,6 +32,13 @@ def calls() -> dict[str, str]:
     text = PAGE.read_text()
     table = text[text.index("\n## Optimizers\n") : text.index("\n### What differs")]
     return _rows(table)
+
+
+def schedules() -> dict[str, str]:
+    """From a call of torch.optim.lr_scheduler to one of gradtx."""
+    text = PAGE.read_text()
+    table = text[text.index("\n## Schedules\n") :]
+    return _rows(table[: table.index("\n## ", 1)])
 
 
 def _rows(table: str) -> dict[str, str]:
@@ -85,6 +96,28 @@ def trajectory(call: str, maximize: bool = False) -> Any:
     return path
 
 
+def rates(call: str) -> list[float]:
+    """The learning rate at every step of PyTorch."""
+    import torch
+    from torch.optim import lr_scheduler, swa_utils
+
+    p = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.SGD([p], lr=RATES["lr"], momentum=0.9)
+    names = {
+        name: functools.partial(value, optimizer)
+        for name, value in (vars(lr_scheduler) | vars(swa_utils)).items()
+        if isinstance(value, type)
+    }
+    names["ChainedScheduler"] = lr_scheduler.ChainedScheduler
+    scheduler = eval(call, names | RATES)
+    found = []
+    for _ in range(LENGTH):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step() if len(found) < LENGTH else None
+    return found
+
+
 def record() -> dict[str, Any]:
     """Everything: the version, what goes in, and for each call what comes out."""
     import torch
@@ -98,11 +131,13 @@ def record() -> dict[str, Any]:
         if not call.startswith("LBFGS"):  # it has no such option
             path = trajectory(call, maximize=True)
             rows[call]["maximized"] = _rounded(path[-1:])[0]
+    kept = {call: _rounded([rates(call)])[0] for call in schedules()}
     return {
         "torch": torch.__version__,
         "numbers": NUMBERS,
         "kept": KEPT,
         "rows": rows,
+        "rates": kept,
     }
 
 
@@ -112,16 +147,15 @@ def _rounded(rows: Any) -> Any:
 
 def written(data: dict[str, Any]) -> str:
     """As JSON, a row a line."""
-    rows = [
-        f"  {json.dumps(call)}: {json.dumps(row)}" for call, row in data["rows"].items()
-    ]
-    head = [
-        f" {json.dumps(key)}: {json.dumps(value)}"
-        for key, value in data.items()
-        if key != "rows"
-    ]
-    body = ",\n".join([*head, ' "rows": {\n' + ",\n".join(rows) + "\n }"])
-    return "{\n" + body + "\n}\n"
+
+    def text(value: Any) -> str:
+        if not isinstance(value, dict):
+            return json.dumps(value)
+        rows = [f"  {json.dumps(k)}: {json.dumps(x)}" for k, x in value.items()]
+        return "{\n" + ",\n".join(rows) + "\n }"
+
+    body = [f" {json.dumps(key)}: {text(value)}" for key, value in data.items()]
+    return "{\n" + ",\n".join(body) + "\n}\n"
 
 
 if __name__ == "__main__":
