@@ -4,7 +4,7 @@
 """
 
 import math
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -240,7 +240,7 @@ def onecycle_schedule(
     knots.append((transition_steps - 1, low / final_div_factor))
 
     def value(step):
-        for (begin, start), (end, stop) in zip(knots, knots[1:], strict=False):
+        for (begin, start), (end, stop) in pairwise(knots):
             if step <= end:
                 x = (step - begin) / (end - begin)
                 x = x if anneal == "linear" else (1 - math.cos(math.pi * x)) / 2
