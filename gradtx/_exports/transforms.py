@@ -1,5 +1,9 @@
 """The public names of the transformations, each once."""
 
+from gradtx.transforms.blocks import (
+    scale_by_param_block_norm as scale_by_param_block_norm,
+    scale_by_param_block_rms as scale_by_param_block_rms,
+)
 from gradtx.transforms.clip import (
     adaptive_grad_clip as adaptive_grad_clip,
     clip as clip,

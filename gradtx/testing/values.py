@@ -68,7 +68,11 @@ _inner = sgd(0.1, momentum=0.9)
 # A parameter's value wherever it is required; under "factory.parameter" the value in
 # that factory, given even where there is a default.
 VALUES: dict[str, Any] = {
+    "adafactor.learning_rate": 0.1,
+    "adafactor.min_dim_size_to_factor": 2,
+    "adafactor.momentum": 0.9,
     "add_noise.key": 0,
+    "apollo.rank": 1,
     "base_optimizer": _inner,
     "chain.transforms": (sgd(0.5), _inner),
     "clipping": 0.1,
@@ -76,6 +80,7 @@ VALUES: dict[str, Any] = {
     "eta": 0.01,
     "every_k_schedule": 2,
     "fast_optimizer": _inner,
+    "galore.rank": 1,
     "gamma": 0.55,
     "inner": _inner,
     "inner_optimizer": _inner,
@@ -93,6 +98,9 @@ VALUES: dict[str, Any] = {
     "optimizer": _inner,
     "param_labels": rank,
     "partition.transforms": {"matrix": _inner, "other": sgd(0.1)},
+    "scale_by_apollo.rank": 1,
+    "scale_by_factored_rms.min_dim_size_to_factor": 2,
+    "scale_by_galore.rank": 1,
     "sgd.momentum": 0.9,
     "slow_step_size": 0.5,
     "stateless.f": halve_tree,
@@ -126,8 +134,8 @@ _POSITIVE = (0.0, -1.0, _nan, _inf)
 _NONNEGATIVE = (-1.0, _nan, _inf)
 _FINITE = (_nan, _inf, "0.1")
 
-# Values that a parameter of that name must refuse. Where a name is not here, a float
-# must at least refuse to be NaN.
+# Values that a parameter of that name must refuse; under "factory.parameter" those of
+# that factory. Where a name is not here, a float must at least refuse to be NaN.
 BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "approx_dec_rtol": _NONNEGATIVE,
     "atol": _NONNEGATIVE,
@@ -135,12 +143,17 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "b2": _DECAY,
     "b3": _DECAY,
     "clipping": _POSITIVE,
+    "clipping_threshold": _POSITIVE,
     "curv_rtol": (0.0, -1.0, _nan),
     "dampening": _FRACTION,
     "damping": _NONNEGATIVE,
     "decay": _DECAY,
+    "decay_offset": (-1, 1.5),
+    "decay_rate": _NONNEGATIVE,
     "decrease_factor": (0.0, 1.0, -0.5, _nan),
     "eps": _NONNEGATIVE,
+    "epsilon": _NONNEGATIVE,
+    "eps_confidence": _NONNEGATIVE,
     "eps_root": _NONNEGATIVE,
     "eta": _NONNEGATIVE,
     "every_k_schedule": (0, -1, 1.5),
@@ -155,21 +168,31 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "max_cg_steps": (0, -1, 1.5),
     "max_consecutive_errors": (-1, 1.5),
     "max_delta": _POSITIVE,
+    "max_growth": _POSITIVE,
     "max_learning_rate": (0.0, -1.0, _nan),
     "max_linesearch_steps": (0, -1, 1.5),
     "max_norm": _POSITIVE,
     "memory_size": (0, -1, 1.5),
+    "min_dim_size_to_factor": (-1, 1.5),
+    "min_scale": _NONNEGATIVE,
     "momentum": _DECAY,
     "momentum_decay": _NONNEGATIVE,
+    "rank": (0, -1, 1.5),
     "rho": _DECAY,
     "rtol": _NONNEGATIVE,
+    "scale": _FINITE,
+    "scale_by_sm3.b2": _FRACTION,
     "slope_rtol": (1.0, 1.5, -0.1, _nan),
     "slow_step_size": _FRACTION,
+    "sm3.b2": _FRACTION,
+    "step_offset": (-1, 1.5),
     "step_size": _FINITE,
     "stepsize_precision": _NONNEGATIVE,
     "sync_period": (0, -1, 1.5),
     "threshold": (_nan, _inf),
     "timescale": _POSITIVE,
     "tol": _NONNEGATIVE,
+    "update_proj_gap": (0, -1, 1.5),
     "weight_decay": _NONNEGATIVE,
+    "weight_decay_rate": _NONNEGATIVE,
 }
