@@ -1,13 +1,22 @@
 """The tables that the tests run through: every factory with every option."""
 
-from . import optimizers, optimizers_adaptive, rows
+from . import (
+    optimizers,
+    optimizers_adaptive,
+    optimizers_factored,
+    rows,
+    rows_factored,
+    transforms,
+    transforms_factored,
+)
 from .cases import Case, decay, parametrize as parametrize, rate
 from .rows_schedules import SCHEDULES as SCHEDULES
 
 # In NumPy, from the papers; and the rows of what they hold, each with ROWS, COMPLEX
 # and CONSTANT.
-REFERENCES = [optimizers, optimizers_adaptive]
-TABLES = [rows]
+REFERENCES = [optimizers, optimizers_adaptive, optimizers_factored]
+TABLES = [rows, rows_factored]
+TRANSFORM_REFERENCES = [transforms, transforms_factored]
 
 _ROWS = [row for table in TABLES for row in table.ROWS]
 _CONSTANT = {name for table in TABLES for name in table.CONSTANT}
@@ -43,4 +52,5 @@ TRANSFORMS = [
     Case("adaptive_grad_clip", {"clipping": 0.7}, dtype=complex),
     Case("zero_nans", {}),
     Case("centralize", {}),
+    *transforms_factored.CASES,
 ]
