@@ -4,6 +4,10 @@ from gradtx.transforms.apply_every import (
     ApplyEvery as ApplyEvery,
     apply_every as apply_every,
 )
+from gradtx.transforms.blocks import (
+    scale_by_param_block_norm as scale_by_param_block_norm,
+    scale_by_param_block_rms as scale_by_param_block_rms,
+)
 from gradtx.transforms.clip import (
     adaptive_grad_clip as adaptive_grad_clip,
     clip as clip,
