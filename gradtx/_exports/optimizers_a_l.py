@@ -30,6 +30,9 @@ from gradtx.optimizers.amsgrad import (
     amsgrad as amsgrad,
     scale_by_amsgrad as scale_by_amsgrad,
 )
+from gradtx.optimizers.fromage import fromage as fromage
+from gradtx.optimizers.lamb import lamb as lamb
+from gradtx.optimizers.lars import lars as lars
 from gradtx.optimizers.lbfgs import (
     ScaleByLBFGSState as ScaleByLBFGSState,
     lbfgs as lbfgs,

@@ -39,3 +39,7 @@ from gradtx.transforms.stateless import (
     stateless as stateless,
     stateless_with_tree_map as stateless_with_tree_map,
 )
+from gradtx.transforms.trust_ratio import (
+    ScaleByTrustRatioState as ScaleByTrustRatioState,
+    scale_by_trust_ratio as scale_by_trust_ratio,
+)

@@ -159,6 +159,7 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "max_linesearch_steps": (0, -1, 1.5),
     "max_norm": _POSITIVE,
     "memory_size": (0, -1, 1.5),
+    "min_norm": _NONNEGATIVE,
     "momentum": _DECAY,
     "momentum_decay": _NONNEGATIVE,
     "rho": _DECAY,
@@ -171,5 +172,6 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "threshold": (_nan, _inf),
     "timescale": _POSITIVE,
     "tol": _NONNEGATIVE,
+    "trust_coefficient": _NONNEGATIVE,
     "weight_decay": _NONNEGATIVE,
 }

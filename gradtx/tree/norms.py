@@ -93,6 +93,12 @@ def norm_above(tree: Any, limit: Any, axis_name: AxisNames) -> jax.Array:
     return root(total) / scale
 
 
+def leaf_norm(x: jax.Array, axes: Names = ()) -> jax.Array:
+    """The norm of one leaf, for a rule; `axes` are those that it is split over."""
+    total = _total([x], axes)
+    return norm_of(total, _sure([x], total, axes, x.size * size_of(axes)))
+
+
 def _maximum(dtype: Any) -> float:
     return float(jnp.finfo(dtype).max)
 
