@@ -54,6 +54,8 @@ LINES = MappingProxyType(
             Line("momentum 0.9", 0.02, 0.001, {"momentum": 0.9}),
             Line("Nesterov 0.9", 0.02, 0.001, {"momentum": 0.9, "nesterov": True}),
         ),
+        "sign_sgd": (Line("sign_sgd", 0.05, 0.02),),
+        "signum": (Line("signum", 0.05, 0.02),),
     }
 )
 STEPS = 60, 200

@@ -26,3 +26,8 @@ from gradtx.optimizers.rprop import (
     scale_by_rprop as scale_by_rprop,
 )
 from gradtx.optimizers.sgd import sgd as sgd
+from gradtx.optimizers.sign_sgd import (
+    scale_by_sign as scale_by_sign,
+    sign_sgd as sign_sgd,
+    signum as signum,
+)

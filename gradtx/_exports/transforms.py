@@ -5,6 +5,8 @@ from gradtx.transforms.clip import (
     clip as clip,
     clip_by_block_rms as clip_by_block_rms,
     clip_by_global_norm as clip_by_global_norm,
+    unitwise_clip as unitwise_clip,
+    unitwise_norm as unitwise_norm,
 )
 from gradtx.transforms.decay import (
     AddDecayedWeightsState as AddDecayedWeightsState,
@@ -20,6 +22,11 @@ from gradtx.transforms.momentum import (
 from gradtx.transforms.noise import (
     AddNoiseState as AddNoiseState,
     add_noise as add_noise,
+)
+from gradtx.transforms.normalize import (
+    NormalizeState as NormalizeState,
+    normalize as normalize,
+    normalize_by_update_norm as normalize_by_update_norm,
 )
 from gradtx.transforms.sanitize import (
     ZeroNansState as ZeroNansState,

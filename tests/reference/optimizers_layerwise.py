@@ -66,3 +66,21 @@ def fromage(grads, w, learning_rate, min_norm=1e-6):
         rate = learning_rate(step)
         w = (w - rate * ratio(w, g, min_norm=min_norm) * g) / np.sqrt(1 + rate**2)
         yield w
+
+
+@trajectory
+def sign_sgd(grads, w, learning_rate):
+    """Bernstein et al. 2018, algorithm 1."""
+    for step, g in enumerate(grads):
+        w = w - learning_rate(step) * np.sign(g)
+        yield w
+
+
+@trajectory
+def signum(grads, w, learning_rate, beta=0.9):
+    """Bernstein et al. 2018, algorithm 2."""
+    m = np.zeros_like(w)
+    for step, g in enumerate(grads):
+        m = beta * m + (1 - beta) * g
+        w = w - learning_rate(step) * np.sign(m)
+        yield w

@@ -11,6 +11,9 @@ ROWS = [
     ("lars", {"trust_coefficient": 1.0, "momentum": 0.5, "nesterov": True}),
     ("fromage", {}),
     ("fromage", {"min_norm": 5.0}),
+    ("sign_sgd", {}),
+    ("signum", {}),
+    ("signum", {"beta": 0.5}),
 ]
 
 COMPLEX = [
