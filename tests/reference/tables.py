@@ -4,8 +4,10 @@ from . import (
     optimizers,
     optimizers_adaptive,
     optimizers_factored,
+    optimizers_layerwise,
     rows,
     rows_factored,
+    rows_layerwise,
     transforms,
     transforms_factored,
     transforms_wrappers,
@@ -15,8 +17,13 @@ from .rows_schedules import SCHEDULES as SCHEDULES
 
 # In NumPy, from the papers; and the rows of what they hold, each with ROWS, COMPLEX
 # and CONSTANT.
-REFERENCES = [optimizers, optimizers_adaptive, optimizers_factored]
-TABLES = [rows, rows_factored]
+REFERENCES = [
+    optimizers,
+    optimizers_adaptive,
+    optimizers_factored,
+    optimizers_layerwise,
+]
+TABLES = [rows, rows_factored, rows_layerwise]
 TRANSFORM_REFERENCES = [transforms, transforms_factored, transforms_wrappers]
 
 _ROWS = [row for table in TABLES for row in table.ROWS]
