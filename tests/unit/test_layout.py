@@ -32,6 +32,7 @@ LAYERS = [
     {"linesearch"},
     {"optimizers"},
     {"wrappers"},
+    {"interop"},
     {"distributed", "plot"},
     {"testing"},
     {"optax"},
@@ -91,6 +92,7 @@ def test_packages_of_one_file_an_algorithm_have_an_empty_init():
     for package in (
         "_exports",
         "core",
+        "interop",
         "linesearch",
         "optimizers",
         "transforms",
