@@ -187,6 +187,20 @@ def test_what_optax_spells_differently():
     )
 
 
+def test_a_schedule_of_many_counts_is_the_schedule_of_each():
+    steps = np.arange(12).reshape(3, 4)
+    for schedule in (
+        optax.warmup_cosine_decay_schedule(0.0, 1.0, 3, 9),
+        optax.join_schedules(
+            [optax.constant_schedule(1.0), optax.linear_schedule(1, 0, 3)], [4]
+        ),
+        optax.piecewise_constant_schedule(1.0, {2: 0.5, 7: 0.5}),
+    ):
+        each = [[float(schedule(int(step))) for step in row] for row in steps]
+        # Compiled for an array it may be rounded once more.
+        np.testing.assert_allclose(schedule(steps), each, rtol=1e-6)
+
+
 def test_private_modules_answer_to_every_name():
     find = gradtx.optax._lookup.find
     assert find("_src.base", "adamw") is find("contrib._x", "adamw") is gradtx.adamw
