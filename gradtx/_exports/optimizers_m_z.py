@@ -1,5 +1,10 @@
 """The public names of the optimizers from M to Z, each once."""
 
+from gradtx.optimizers.mars import (
+    ScaleByMarsState as ScaleByMarsState,
+    mars as mars,
+    scale_by_mars as scale_by_mars,
+)
 from gradtx.optimizers.nadam import (
     ScaleByNadamState as ScaleByNadamState,
     nadam as nadam,
@@ -26,3 +31,9 @@ from gradtx.optimizers.rprop import (
     scale_by_rprop as scale_by_rprop,
 )
 from gradtx.optimizers.sgd import sgd as sgd
+from gradtx.optimizers.simplified_ademamix import (
+    ScaleBySimplifiedAdEMAMixState as ScaleBySimplifiedAdEMAMixState,
+    scale_by_simplified_ademamix as scale_by_simplified_ademamix,
+    simplified_ademamix as simplified_ademamix,
+)
+from gradtx.optimizers.yogi import scale_by_yogi as scale_by_yogi, yogi as yogi

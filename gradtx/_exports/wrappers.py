@@ -4,6 +4,7 @@ from gradtx.wrappers.accumulate import (
     MultiSteps as MultiSteps,
     MultiStepsState as MultiStepsState,
 )
+from gradtx.wrappers.cautious import cautious as cautious
 from gradtx.wrappers.flatten import flatten as flatten
 from gradtx.wrappers.freeze import freeze as freeze
 from gradtx.wrappers.lookahead import (

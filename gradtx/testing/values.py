@@ -129,6 +129,7 @@ _FINITE = (_nan, _inf, "0.1")
 # Values that a parameter of that name must refuse. Where a name is not here, a float
 # must at least refuse to be NaN.
 BAD_VALUES: dict[str, tuple[Any, ...]] = {
+    "alpha": _NONNEGATIVE,
     "approx_dec_rtol": _NONNEGATIVE,
     "atol": _NONNEGATIVE,
     "b1": _DECAY,
@@ -150,6 +151,7 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "initial_accumulator_value": _NONNEGATIVE,
     "initial_guess_strategy": ("two",),
     "initial_scale": _NONNEGATIVE,
+    "lamb": _NONNEGATIVE,
     "learning_rate": _FINITE,
     "max_backtracking_steps": (-1, 1.5),
     "max_cg_steps": (0, -1, 1.5),

@@ -1,21 +1,35 @@
 """The tables that the tests run through: every factory with every option."""
 
-from . import optimizers, optimizers_adaptive, rows
+from . import (
+    optimizers,
+    optimizers_adam_family,
+    optimizers_adaptive,
+    rows,
+    rows_adam_family,
+    transforms,
+    transforms_adam_family,
+)
 from .cases import Case, decay, parametrize as parametrize, rate
 from .rows_schedules import SCHEDULES as SCHEDULES
 
 # In NumPy, from the papers; and the rows of what they hold, each with ROWS, COMPLEX
-# and CONSTANT.
-REFERENCES = [optimizers, optimizers_adaptive]
-TABLES = [rows]
+# and CONSTANT, and SCHEDULED where defaults are not tried with a schedule.
+REFERENCES = [optimizers, optimizers_adam_family, optimizers_adaptive]
+TABLES = [rows, rows_adam_family]
+FORMULAS = [transforms, transforms_adam_family]  # of transformations and wrappers
 
 _ROWS = [row for table in TABLES for row in table.ROWS]
 _CONSTANT = {name for table in TABLES for name in table.CONSTANT}
+_SCHEDULED = {k: v for t in TABLES for k, v in getattr(t, "SCHEDULED", {}).items()}
 NAMES = sorted({name for name, _ in _ROWS})
 
 OPTIMIZERS = [
     *(Case(name, kwargs) for name, kwargs in _ROWS),
-    *(Case(name, {}, rate=rate) for name in NAMES if name not in _CONSTANT),
+    *(
+        Case(name, _SCHEDULED.get(name, {}), rate=rate)
+        for name in NAMES
+        if name not in _CONSTANT
+    ),
     Case("sgd", {"momentum": 0.9}, rate=rate),
     Case("rmsprop", {"momentum": 0.9}, rate=rate),
     *(Case(*row, dtype=complex) for table in TABLES for row in table.COMPLEX),
@@ -43,4 +57,7 @@ TRANSFORMS = [
     Case("adaptive_grad_clip", {"clipping": 0.7}, dtype=complex),
     Case("zero_nans", {}),
     Case("centralize", {}),
+    Case("grokfast", {}),
+    Case("grokfast", {"alpha": 0.5, "lamb": 0.7}, dtype=complex),
+    Case("scale_by_yogi", {"b2": 0.9, "eps_root": 0.1, "initial_accumulator_value": 0.5}),
 ]

@@ -1,0 +1,44 @@
+"""What stands before or around relatives of Adam: see transforms.py."""
+
+import numpy as np
+
+from .optimizers_adam_family import yogi_directions
+from .transforms import per_array
+
+
+@per_array
+def grokfast(grads, params, alpha=0.98, lamb=2.0):
+    """Lee et al. 2024, Grokfast-EMA; the average begins at the first gradient."""
+    h = grads[0]
+    for g in grads:
+        h = alpha * h + (1 - alpha) * g
+        yield g + lamb * h
+
+
+@per_array
+def scale_by_yogi(
+    grads,
+    params,
+    b1=0.9,
+    b2=0.999,
+    eps=1e-3,
+    eps_root=0.0,
+    initial_accumulator_value=1e-6,
+):
+    """Zaheer et al. 2018, algorithm 2, without the rate."""
+    start = initial_accumulator_value
+    return list(yogi_directions(grads, params, b1, b2, eps, eps_root, start))
+
+
+def cautious(grads, params, inner, eps=1.0):
+    """Liang et al. 2024, algorithm 1; `inner` must not look at its parameters.
+
+        w = w - u phi(u g),   phi(x) = I(x > 0) dim(x) / (nnz(x > 0) + eps)
+    """
+    w, path = params, []
+    for g, u in zip(grads, -np.diff([params, *inner(grads, params)], axis=0)):
+        x = (u * np.conj(g)).real
+        phi = (x > 0) * x.size / (np.count_nonzero(x > 0) + eps)
+        w = w - u * phi
+        path.append(w)
+    return path
