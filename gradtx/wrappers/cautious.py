@@ -43,7 +43,7 @@ def cautious(
     `chain(cautious(scale_by_adam(), downhill=False), add_decayed_weights(0.1),
     scale_by_learning_rate(1e-3))`.
 
-    State: the inner one.
+    State: the inner one. A step stores the whole update: the mask is counted first.
 
     Args:
       inner: the optimizer.

@@ -59,5 +59,7 @@ TRANSFORMS = [
     Case("centralize", {}),
     Case("grokfast", {}),
     Case("grokfast", {"alpha": 0.5, "lamb": 0.7}, dtype=complex),
-    Case("scale_by_yogi", {"b2": 0.9, "eps_root": 0.1, "initial_accumulator_value": 0.5}),
+    Case(
+        "scale_by_yogi", {"b2": 0.9, "eps_root": 0.1, "initial_accumulator_value": 0.5}
+    ),
 ]

@@ -33,10 +33,11 @@ def scale_by_yogi(
 def cautious(grads, params, inner, eps=1.0):
     """Liang et al. 2024, algorithm 1; `inner` must not look at its parameters.
 
-        w = w - u phi(u g),   phi(x) = I(x > 0) dim(x) / (nnz(x > 0) + eps)
+    w = w - u phi(u g),   phi(x) = I(x > 0) dim(x) / (nnz(x > 0) + eps)
     """
     w, path = params, []
-    for g, u in zip(grads, -np.diff([params, *inner(grads, params)], axis=0)):
+    updates = -np.diff([params, *inner(grads, params)], axis=0)
+    for g, u in zip(grads, updates, strict=True):
         x = (u * np.conj(g)).real
         phi = (x > 0) * x.size / (np.count_nonzero(x > 0) + eps)
         w = w - u * phi
