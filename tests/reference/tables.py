@@ -4,19 +4,36 @@ from . import (
     optimizers,
     optimizers_adam_family,
     optimizers_adaptive,
+    optimizers_factored,
+    optimizers_layerwise,
     rows,
     rows_adam_family,
+    rows_factored,
+    rows_layerwise,
     transforms,
     transforms_adam_family,
+    transforms_factored,
+    transforms_wrappers,
 )
 from .cases import Case, decay, parametrize as parametrize, rate
 from .rows_schedules import SCHEDULES as SCHEDULES
 
 # In NumPy, from the papers; and the rows of what they hold, each with ROWS, COMPLEX
 # and CONSTANT, and SCHEDULED where defaults are not tried with a schedule.
-REFERENCES = [optimizers, optimizers_adam_family, optimizers_adaptive]
-TABLES = [rows, rows_adam_family]
-FORMULAS = [transforms, transforms_adam_family]  # of transformations and wrappers
+REFERENCES = [
+    optimizers,
+    optimizers_adam_family,
+    optimizers_adaptive,
+    optimizers_factored,
+    optimizers_layerwise,
+]
+TABLES = [rows, rows_adam_family, rows_factored, rows_layerwise]
+TRANSFORM_REFERENCES = [
+    transforms,
+    transforms_adam_family,
+    transforms_factored,
+    transforms_wrappers,
+]
 
 _ROWS = [row for table in TABLES for row in table.ROWS]
 _CONSTANT = {name for table in TABLES for name in table.CONSTANT}
@@ -57,9 +74,7 @@ TRANSFORMS = [
     Case("adaptive_grad_clip", {"clipping": 0.7}, dtype=complex),
     Case("zero_nans", {}),
     Case("centralize", {}),
-    Case("grokfast", {}),
-    Case("grokfast", {"alpha": 0.5, "lamb": 0.7}, dtype=complex),
-    Case(
-        "scale_by_yogi", {"b2": 0.9, "eps_root": 0.1, "initial_accumulator_value": 0.5}
-    ),
+    *transforms_adam_family.CASES,
+    *transforms_wrappers.CASES,
+    *transforms_factored.CASES,
 ]

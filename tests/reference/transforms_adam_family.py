@@ -2,8 +2,17 @@
 
 import numpy as np
 
+from .cases import Case
 from .optimizers_adam_family import yogi_directions
 from .transforms import per_array
+
+CASES = [
+    Case("grokfast", {}),
+    Case("grokfast", {"alpha": 0.5, "lamb": 0.7}, dtype=complex),
+    Case(
+        "scale_by_yogi", {"b2": 0.9, "eps_root": 0.1, "initial_accumulator_value": 0.5}
+    ),
+]
 
 
 @per_array
