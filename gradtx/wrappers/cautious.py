@@ -21,15 +21,15 @@ from gradtx.core.types import Scalar
 
 @transformation
 def cautious(
-    inner: Any,
+    base_optimizer: Any,
+    eps: Scalar = 1e-8,
     *,
-    eps: Scalar = 1.0,
     downhill: bool = True,
     axis_name: AxisName = None,
 ):
     """Take only those entries of an update that lead down the gradient of this step.
 
-        u = inner(g)
+        u = base_optimizer(g)
         k = 1 where -u g > 0,   0 elsewhere
         u' = u k n / (sum of k + eps)
 
@@ -46,25 +46,25 @@ def cautious(
     State: the inner one. A step stores the whole update: the mask is counted first.
 
     Args:
-      inner: the optimizer.
-      eps: at least 0, in entries. The paper's 1 makes a step shorter, in a leaf of n
-        entries that all agree, by the factor n / (n + 1): half for a number alone.
-      downhill: whether inner's updates lead down, as a whole optimizer's do; `False`
-        for one without its learning rate (`scale_by_adam`), whose updates point the way
-        of the gradient.
+      base_optimizer: the transformation whose updates are masked.
+      eps: at least 0, in entries. The paper has 1, which makes a step shorter: a leaf
+        of n entries that all agree by the factor n / (n + 1), a number alone by half.
+      downhill: whether those updates lead down, as a whole optimizer's do; `False` for
+        one without its learning rate (`scale_by_adam`), whose updates point the way of
+        the gradient.
       axis_name: mesh axes over which every leaf is split, see `clip_by_block_rms`.
 
     Raises:
       ValueError: eps below 0, an axis that is not there, or a leaf that differs along
         one that is not named.
-      TypeError: if inner is not a transformation.
+      TypeError: if base_optimizer is not a transformation.
 
     Source: Liang et al., Cautious optimizers: improving training with one line of code
-    (2024), algorithm 1, eq. 2.
+    (2024), algorithm 1, with eps in place of 1.
 
     Example:
       >>> import jax.numpy as jnp, gradtx
-      >>> tx = gradtx.cautious(gradtx.sgd(0.5, momentum=0.9), eps=0.0)
+      >>> tx = gradtx.cautious(gradtx.sgd(0.5, momentum=0.9))
       >>> params = jnp.array([1.0, 2.0])
       >>> state = tx.init(params)
       >>> _, state = tx.update(jnp.array([1.0, 1.0]), state, params)
@@ -73,7 +73,7 @@ def cautious(
     """
     check.nonnegative("eps", eps)
     names_of(axis_name)
-    tx = inner_of("cautious: inner", inner)
+    tx = inner_of("cautious: base_optimizer", base_optimizer)
 
     def rule(u, g):
         axes = axes_of(g, axis_name)

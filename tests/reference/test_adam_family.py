@@ -52,7 +52,7 @@ def test_cautious_around_the_scaling_alone_lets_weights_decay():
 
 
 def test_cautious_goes_by_signs_and_shows_a_nan():
-    tx = gradtx.cautious(gradtx.sgd(1e-3), eps=0.0)
+    tx = gradtx.cautious(gradtx.sgd(1e-3))
     g = jnp.array([1e-30, -1e-30, jnp.nan])  # of the first two the square is 0
     update, _ = tx.update(g, tx.init(g), g)
     np.testing.assert_allclose(update, [-1.5e-33, 1.5e-33, np.nan], rtol=1e-6)
@@ -145,7 +145,7 @@ def test_the_authors_slow_average_of_ademamix_warms_up_by_its_half_life():
             TypeError,
             "clip_value_fn must be a function of the step, got 0.25",
         ),
-        (functools.partial(gradtx.cautious, 0.1), TypeError, "cautious: inner"),
+        (functools.partial(gradtx.cautious, 0.1), TypeError, "cautious: base_optimizer"),
     ],
 )
 def test_what_is_wrong_is_named(make, error, text):

@@ -39,7 +39,7 @@ def scale_by_yogi(
     return list(yogi_directions(grads, params, b1, b2, eps, eps_root, start))
 
 
-def cautious(grads, params, inner, eps=1.0):
+def cautious(grads, params, inner, eps=1e-8):
     """Liang et al. 2024, algorithm 1; `inner` must not look at its parameters.
 
     w = w - u phi(u g),   phi(x) = I(x > 0) dim(x) / (nnz(x > 0) + eps)
