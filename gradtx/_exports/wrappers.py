@@ -13,6 +13,10 @@ from gradtx.wrappers.lookahead import (
 )
 from gradtx.wrappers.masked import masked as masked
 from gradtx.wrappers.maximize import maximize as maximize
+from gradtx.wrappers.mechanize import (
+    MechanicState as MechanicState,
+    mechanize as mechanize,
+)
 from gradtx.wrappers.skip import (
     ApplyIfFiniteState as ApplyIfFiniteState,
     apply_if_finite as apply_if_finite,

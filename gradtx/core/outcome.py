@@ -71,7 +71,8 @@ def results(out: Any, g: Any, slots: Sequence[Any], names: Sequence[str]) -> lis
             TypeError,
         )
     for name, new, old in zip(["update", *names], given, (g, *slots), strict=True):
-        _compare(name, new, old, "the gradient" if old is g else "the slot")
+        if old is not None:
+            _compare(name, new, old, "the gradient" if old is g else "the slot")
     return given
 
 

@@ -177,9 +177,12 @@ class Plan:
 def _evaluate(rule: Rule, g: Any, p: Any, slots: tuple, scalars: tuple) -> Any:
     """One rule on one leaf, in at least float32; its slots keep their dtypes."""
     arrays = (g, p, *slots) if rule.with_params else (g, *slots)
-    width = functools.reduce(jnp.promote_types, map(_real_dtype, arrays))
+    dtypes = [_real_dtype(x) for x in arrays if x is not None]
+    width = functools.reduce(jnp.promote_types, dtypes)
 
     def up(x: Any) -> Any:  # also a scalar: it must not promote what it meets
+        if x is None:  # a slot that this leaf has not
+            return None
         dtype = jnp.result_type(x)
         if not jnp.issubdtype(dtype, jnp.inexact):
             return x
@@ -189,7 +192,10 @@ def _evaluate(rule: Rule, g: Any, p: Any, slots: tuple, scalars: tuple) -> Any:
 
     out = rule.fn(*map(up, arrays), *map(up, scalars))
     new_g, *new = results(out, g, slots, rule.slots)
-    new = tuple(jnp.asarray(n, s.dtype) for n, s in zip(new, slots, strict=True))
+    new = tuple(
+        None if s is None else jnp.asarray(n, s.dtype)
+        for n, s in zip(new, slots, strict=True)
+    )
     return jnp.asarray(new_g, up(g).dtype), new
 
 

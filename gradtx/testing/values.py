@@ -63,6 +63,11 @@ def bowl_below(updates: Any, params: Any) -> dict[str, Any]:
     return bowl(map_present(jnp.negative, updates), params)
 
 
+def some_value(grads: Any, params: Any) -> dict[str, Any]:
+    """The value that a rate is computed from."""
+    return {"value": 2.0}
+
+
 _inner = sgd(0.1, momentum=0.9)
 
 # A parameter's value wherever it is required; under "factory.parameter" the value in
@@ -77,6 +82,7 @@ VALUES: dict[str, Any] = {
     "every_k_schedule": 2,
     "fast_optimizer": _inner,
     "gamma": 0.55,
+    "init_step": ("heuristic", 1e-6),
     "inner": _inner,
     "inner_optimizer": _inner,
     "key": 0,
@@ -113,6 +119,8 @@ PREPARE: dict[str, Callable[[Any], Any]] = {
 # parameters.
 EXTRA: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
     "lbfgs": bowl,
+    "momo": some_value,
+    "momo_adam": some_value,
     "newton": bowl,
     "scale_by_backtracking_linesearch": bowl_below,
     "scale_by_newton_cg": bowl,
@@ -129,11 +137,15 @@ _FINITE = (_nan, _inf, "0.1")
 # Values that a parameter of that name must refuse. Where a name is not here, a float
 # must at least refuse to be NaN.
 BAD_VALUES: dict[str, tuple[Any, ...]] = {
+    "alpha": _NONNEGATIVE,
     "approx_dec_rtol": _NONNEGATIVE,
     "atol": _NONNEGATIVE,
     "b1": _DECAY,
     "b2": _DECAY,
     "b3": _DECAY,
+    "beta": _DECAY,
+    "beta3": _DECAY,
+    "betas": ((0.9,), (1.0, 0.999), (0.9, -0.1)),
     "clipping": _POSITIVE,
     "curv_rtol": (0.0, -1.0, _nan),
     "dampening": _FRACTION,
@@ -142,11 +154,15 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "decrease_factor": (0.0, 1.0, -0.5, _nan),
     "eps": _NONNEGATIVE,
     "eps_root": _NONNEGATIVE,
+    "estim_lr0": _POSITIVE,
+    "estim_lr_coef": _POSITIVE,
     "eta": _NONNEGATIVE,
     "every_k_schedule": (0, -1, 1.5),
     "forcing": _FRACTION,
     "gamma": _NONNEGATIVE,
     "increase_factor": (0.5, -1.0, _nan),
+    "init_estim_sq_dist": _POSITIVE,
+    "init_step": ("heuristic", ("rate", 1.0), ("distance", -1.0)),
     "initial_accumulator_value": _NONNEGATIVE,
     "initial_guess_strategy": ("two",),
     "initial_scale": _NONNEGATIVE,
@@ -161,8 +177,11 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "memory_size": (0, -1, 1.5),
     "momentum": _DECAY,
     "momentum_decay": _NONNEGATIVE,
+    "num_betas": (0, -1, 1.5),
+    "reps_rel": _POSITIVE,
     "rho": _DECAY,
     "rtol": _NONNEGATIVE,
+    "s_init": _POSITIVE,
     "slope_rtol": (1.0, 1.5, -0.1, _nan),
     "slow_step_size": _FRACTION,
     "step_size": _FINITE,
@@ -171,5 +190,7 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "threshold": (_nan, _inf),
     "timescale": _POSITIVE,
     "tol": _NONNEGATIVE,
+    "warmup_steps": (0, -1, 1.5),
     "weight_decay": _NONNEGATIVE,
+    "weight_lr_power": _NONNEGATIVE,
 }
