@@ -133,6 +133,24 @@ def shrinking(size: jax.Array, limit: Any) -> tuple[jax.Array, jax.Array]:
     return first, jnp.where(inside, 1, limit / there)
 
 
+def after(value: Any, known: jax.Array) -> jax.Array:
+    """The value, in a program not before a number is known; NaN if that is NaN.
+
+    What writes over a buffer has to wait for a sum over it, or XLA copies it first. A
+    barrier does not do: on a CPU it is gone before that is decided.
+    """
+    return jnp.where(jnp.isnan(known), known, jnp.asarray(value, known.dtype))
+
+
+def settled(x: jax.Array, known: jax.Array) -> jax.Array:
+    """The array, computed once and stored; NaN where another is NaN.
+
+    XLA computes what is cheap anew in each use, and then copies the buffers that it
+    needs for that, if they are donated. A division is dear.
+    """
+    return x / jnp.where(jnp.isnan(known), known, 1)
+
+
 def as_float(count: Any) -> jax.Array:
     """A count as a floating scalar: float32, or float64 under x64."""
     return jnp.asarray(count, jax.dtypes.canonicalize_dtype(float))

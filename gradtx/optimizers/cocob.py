@@ -8,7 +8,7 @@ from gradtx.core import check
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import full, initial, leafwise, zeros
 from gradtx.core.masking import MaskOrFn
-from gradtx.core.numerics import divide
+from gradtx.core.numerics import divide, settled
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Params, Scalar, ScalarOrSchedule, Updates
 from gradtx.transforms.decay import add_decayed_weights
@@ -60,7 +60,7 @@ def scale_by_cocob(alpha: Scalar = 100.0, eps: Scalar = 1e-8):
         check.ordered(g)
         largest = jnp.maximum(largest, jnp.abs(g))
         size = size + jnp.abs(g)
-        won = jnp.maximum(won - g * (p - start), 0)
+        won = settled(jnp.maximum(won - g * (p - start), 0), start)
         against = against - g
         # Two quotients: the product of two large numbers would be out of range.
         part = divide(largest + won, jnp.maximum(size + largest, alpha * largest), eps)

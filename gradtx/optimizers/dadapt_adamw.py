@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from gradtx.core import check
 from gradtx.core.axes import AxisNames, check_axis_name
 from gradtx.core.leafwise import zeros
-from gradtx.core.numerics import abs_sq, divide, root, safe_increment
+from gradtx.core.numerics import abs_sq, after, divide, root, safe_increment
 from gradtx.core.plan import Inputs, check_shapes, check_state, lift, planned
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import map_present
@@ -85,17 +85,17 @@ def dadapt_adamw(
     def summed(g, s, rate):
         return b3 * s + (1 - b3) * rate * g
 
-    def along(g, s, v):
-        scaled = divide(s, root(v) + eps, eps)
+    def along(g, s, v, eps_now):
+        scaled = divide(s, root(v) + eps_now, eps)
         return jnp.real(jnp.conj(g) * scaled), s, v
 
     # What is added up over the tree: neither is stored.
     products = lift(along)
     sizes = lift(lambda g, s, rate: (jnp.abs(summed(g, s, rate)), s))
 
-    def rule(g, p, m, v, s, rate):
+    def rule(g, p, m, v, s, rate, fresh):
         m = b1 * m + (1 - b1) * rate * g
-        v = b2 * v + (1 - b2) * abs_sq(g)
+        v = b2 * v + fresh * abs_sq(g)
         u = divide(m, root(v) + eps, eps)
         u = u + rate * weight_decay * p if decays else u
         return -u, m, v, summed(g, s, rate)
@@ -117,8 +117,14 @@ def dadapt_adamw(
         count, d = safe_increment(state.count), state.estim_lr
         rate = d * adam_rate(learning_rate, b1, b2, state.count, d.dtype)
         decay = jnp.asarray(b3, d.dtype)
-        found, _ = products(updates, [state.grad_sum, state.exp_avg_sq])
+        # Of a constant XLA would store an array.
+        eps_now = after(eps, d)
+        found, _ = products(
+            updates, [state.grad_sum, state.exp_avg_sq], scalars=[eps_now]
+        )
         found = rate * sum_of_entries(found, axis_name).astype(d.dtype)
+        # Both sums are written over after they were read.
+        rate, fresh = after(rate, found), after(1 - b2, found)
         numerator = decay * state.numerator_weighted + (1 - decay) * found
         size, _ = sizes(updates, [state.grad_sum], scalars=[rate])
         size = sum_of_entries(size, axis_name).astype(d.dtype)
@@ -128,6 +134,6 @@ def dadapt_adamw(
             return DAdaptAdamWState(m, v, s, new_d, numerator, count)
 
         slots = [state.exp_avg, state.exp_avg_sq, state.grad_sum]
-        return Inputs(slots, (rate,)), rebuild
+        return Inputs(slots, (rate, fresh)), rebuild
 
     return planned(init, rule, prepare, with_params=True, reads_updates=True)

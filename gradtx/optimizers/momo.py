@@ -10,6 +10,7 @@ from gradtx.core.axes import AxisNames, check_axis_name
 from gradtx.core.leafwise import zeros
 from gradtx.core.numerics import (
     abs_sq,
+    after,
     as_float,
     divide,
     one_minus_power,
@@ -266,9 +267,10 @@ def momo_adam(
         d = averaged(g, d)
         return divide(d, eps + root(nu * correction), eps), d, nu
 
-    def square(g, d, nu, correction):
-        over, new, _ = scaled(g, d, nu, correction)
-        return _product(new, over), d, nu
+    def square(g, d, nu, correction, eps_now):
+        # By other operations than d / D, which XLA would store for both.
+        size = eps_now + root(correction) * root(b2 * nu + (1 - b2) * abs_sq(g))
+        return abs_sq(divide(averaged(g, d), root(size), eps)), d, nu
 
     squares = lift(square)
     along = lift(lambda g, p, d: (_product(averaged(g, d), p), d), with_params=True)
@@ -316,7 +318,9 @@ def momo_adam(
             average,
             gamma,
             total(along(updates, slots[:1], params)),
-            total(squares(updates, slots, scalars=[correction])),
+            total(
+                squares(updates, slots, scalars=[correction, after(eps, state.barf)])
+            ),
         )
         scalars = [correction, size, shrink]
         updates, [d, nu] = move(updates, slots, params, scalars)

@@ -6,14 +6,15 @@ import jax.numpy as jnp
 
 from gradtx.core import check
 from gradtx.core.compose import chain
-from gradtx.core.numerics import as_float
+from gradtx.core.numerics import as_float, divide, one_minus_power, root
+from gradtx.core.plan import lift
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar, ScalarOrSchedule
 from gradtx.optimizers.rmsprop import scale_by_rms
 from gradtx.optimizers.sgd import sgd
 from gradtx.transforms.decay import add_decayed_weights
 from gradtx.transforms.scale import scale_by_learning_rate
-from gradtx.transforms.schedule_free import schedule_free
+from gradtx.transforms.schedule_free import averaging, schedule_free
 
 
 def _warmed(learning_rate: ScalarOrSchedule, warmup_steps: Any) -> ScalarOrSchedule:
@@ -113,10 +114,25 @@ def schedule_free_adamw(
       >>> params, state = tx.step(jnp.ones(2), tx.init(params), params)
       >>> averaged = gradtx.schedule_free_eval_params(state, params)
     """
+    check.decay("b2", b2)  # by its name here, not as scale_by_rms calls it
     rate = _warmed(learning_rate, warmup_steps)
     base = chain(
         scale_by_rms(b2, eps, eps_in_sqrt=False, bias_correction=True),
         add_decayed_weights(weight_decay),
         scale_by_learning_rate(rate),
     )
-    return schedule_free(base, rate, b1, weight_lr_power, state_dtype)
+
+    def rule(g, p, nu, factor, step, decay):
+        u = divide(g, factor * root(nu) + eps, eps)  # not root(factor nu), as above
+        return -step * (u + decay * p), nu
+
+    move = lift(rule, with_params=True)
+
+    def again(updates, state, params):
+        rms, decayed, rated = state
+        factor = root(1 / one_minus_power(b2, rms.count))
+        step = rated.learning_rate if callable(rate) else rate
+        decay = decayed.weight_decay if callable(weight_decay) else weight_decay
+        return move(updates, [rms.nu], params, [factor, step, decay])[0]
+
+    return averaging(base, rate, b1, weight_lr_power, state_dtype, again)

@@ -99,6 +99,10 @@ VALUES: dict[str, Any] = {
     "optimizer": _inner,
     "param_labels": rank,
     "partition.transforms": {"matrix": _inner, "other": sgd(0.1)},
+    # By the heuristic the distance after one step is that of the start: a tie, where
+    # the larger one has no derivative.
+    "dog.init_step": ("learning_rate", 0.1),
+    "scale_by_dog.init_step": ("learning_rate", 0.1),
     "sgd.momentum": 0.9,
     "slow_step_size": 0.5,
     "stateless.f": halve_tree,

@@ -1,5 +1,6 @@
 """Schedule-free: an average of the iterates in place of a falling learning rate."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -88,19 +89,37 @@ def schedule_free(
       (3.0, 2.0)
     """
     tx = inner_of("schedule_free: base_optimizer", base_optimizer)
+    return averaging(tx, learning_rate, b1, weight_lr_power, state_dtype)
+
+
+def averaging(
+    tx: Any,
+    learning_rate: ScalarOrSchedule,
+    b1: Scalar,
+    weight_lr_power: Scalar,
+    state_dtype: Any,
+    again: Callable[..., Any] | None = None,
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The functions of `schedule_free`, see there.
+
+    Args:
+      again: `(updates, state, params) -> updates` of the base optimizer, from its new
+        state, by other operations. A quotient that both y and z need XLA would store
+        in between; so it is computed twice.
+    """
     check.learning_rate("learning_rate", learning_rate)
     check.inside("b1", b1, 0, 1)
     check.nonnegative("weight_lr_power", weight_lr_power)
     z_slot, x_slot = initial(state_dtype), initial(narrow_only=True)
 
-    def rule(u, p, z, x, c):
+    def rule(u, p, z, x, second, c):
         new = _rounded(z + u, state_dtype)
         if x is None:
             # y - p, where x of before is (p - (1 - b1) z) / b1: it is not divided.
-            way = u if state_dtype is None else new - z
-            return (1 - b1) * (1 - c) * way + c * (new - p), new, None
+            way = second if state_dtype is None else new - z
+            return (1 - b1) * (1 - c) * way + c * (new - p), new, None, second
         x = x + c * (new - x)
-        return (1 - b1) * new + b1 * x - p, new, x
+        return (1 - b1) * new + b1 * x - p, new, x, second
 
     move = lift(rule, with_params=True)
 
@@ -119,7 +138,8 @@ def schedule_free(
         check_state(state, ScheduleFreeState)
         need_params(params)
         check_shapes(updates, state.z)
-        updates, inner = tx.update(updates, state.base_optimizer_state, params, **extra)
+        u, inner = tx.update(updates, state.base_optimizer_state, params, **extra)
+        second = u if again is None else again(updates, inner, params)
         rate = learning_rate
         if callable(learning_rate):
             rate = value_at("learning_rate", learning_rate, state.step_count - 1)
@@ -129,7 +149,7 @@ def schedule_free(
         none = weight_sum == 0
         part = weight / jnp.where(none, 1, weight_sum)
         part = jnp.where(none, 1 / as_float(state.step_count), part)
-        updates, [z, x] = move(updates, [state.z, state.x], params, [part])
+        updates, [z, x, _] = move(u, [state.z, state.x, second], params, [part])
         count = safe_increment(state.step_count)
         return updates, ScheduleFreeState(
             as_float(b1), weight_sum, count, max_lr, inner, z, x

@@ -9,10 +9,10 @@ import numpy as np
 from gradtx.core import check
 from gradtx.core.axes import AxisNames, check_axis_name
 from gradtx.core.leafwise import initial
-from gradtx.core.numerics import root, safe_increment
+from gradtx.core.numerics import after, root, safe_increment
 from gradtx.core.plan import check_shapes, check_state, lift, need_params
 from gradtx.core.transformation import inner_of, transformation
-from gradtx.core.trees import map_present
+from gradtx.core.trees import is_none, map_present
 from gradtx.core.types import Params, Scalar, State, Updates
 from gradtx.linesearch.objective import scalar_dtype
 from gradtx.tree.norms import norm, sum_of_entries
@@ -92,20 +92,16 @@ def mechanize(
     decays = not (isinstance(weight_decay, float | int) and weight_decay == 0)
     start, stored = initial(), initial(narrow_only=not store_delta)
 
-    def begin(p, x0, delta, first, scale):
-        """Where it began, and the sum of updates up to now."""
-        x0 = jnp.where(first, p, x0)
-        return x0, (x0 - p) / (scale + eps) if delta is None else delta
-
-    def along(g, p, x0, delta, first, scale, decay):
-        _, before = begin(p, x0, delta, first, scale)
+    def along(g, p, x0, delta, decay):
         g = g + decay * p if decays else g
+        before = x0 - p if delta is None else delta
         return jnp.real(jnp.conj(g) * before), x0, delta
 
-    def rule(u, p, x0, delta, first, scale, new_scale):
-        x0, before = begin(p, x0, delta, first, scale)
-        after = before - u
-        return x0 - p - new_scale * after, x0, None if delta is None else after
+    def rule(u, p, x0, delta, first, one, share, scale):
+        x0 = jnp.where(first, p, x0)
+        before = share * (x0 - p) if delta is None else delta
+        new = before - one * u
+        return x0 - p - scale * new, x0, None if delta is None else new
 
     products, move = lift(along, with_params=True), lift(rule, with_params=True)
 
@@ -138,17 +134,32 @@ def mechanize(
             size = norm(params, axis_name=axis_name).astype(dtype)
             ratio = norm(updates, axis_name=axis_name).astype(dtype) / (size + eps)
             decay = weight_decay * scale * ratio
+        # Not by scale + eps: with a scale of 1e-6 the sum would fall by 1 % a step.
+        share = jnp.where(first, 0, 1) / jnp.maximum(scale, jnp.finfo(dtype).tiny)
         slots = [state.x0, state.delta]
-        found, _ = products(updates, slots, params, [first, scale, decay])
-        h = sum_of_entries(found, axis_name).astype(dtype)
+        found, _ = products(updates, slots, params, [decay])
+        kept = jax.tree.map(_if_there, state.delta, found, is_leaf=is_none)
+        rest = jax.tree.map(_if_not, state.delta, found, is_leaf=is_none)
+        h = share * sum_of_entries(rest, axis_name) + sum_of_entries(kept, axis_name)
+        h = h.astype(dtype)
         numbers = _learned(state, h, jnp.asarray(betas, dtype), eps, s_init)
         u, inner = tx.update(updates, state.base_optimizer_state, params, **extra)
-        scalars = [first, scale, jnp.sum(numbers["s"])]
+        # What h was computed from is written over after it is known.
+        first = first & ~jnp.isnan(h)
+        scalars = [first, after(1, h), share, jnp.sum(numbers["s"])]
         u, [x0, delta] = move(u, slots, params, scalars)
         count = safe_increment(state.count)
         return u, MechanicState(inner, count, x0=x0, delta=delta, **numbers)
 
     return init, update
+
+
+def _if_there(delta, x):
+    return None if delta is None else x
+
+
+def _if_not(delta, x):
+    return x if delta is None else None
 
 
 def _learned(state, h, betas, eps, s_init):

@@ -21,6 +21,11 @@ STEEP = (
     "without memory every deviation is 0, and the step g / sqrt(eps) falls by 1e12",
     "the derivative by decay at .*decay=0, eps=1e-08",
 )
+NEAR = (
+    "it bends within an eps of 0, nearer than differences look: entries without a "
+    "gradient of their own, a rate that eps is added to",
+    r"the derivative by (weight_decay|learning_rate) at .*\b(weight_decay|rate)=0\b",
+)
 INFINITE = ("a value of infinity says that there is none yet", r"invalid value \(inf\)")
 PASSES_ON = ("without members nothing looks", "got none")
 MASKS = ("a leaf that a mask takes out is not looked at", "got none")
@@ -42,9 +47,11 @@ EXCEPTIONS = {
     ("chain_of_none", "refuses_functions_among_params"): PASSES_ON,
     ("chain_of_none", "refuses_integer_gradients"): PASSES,
     ("clip", "takes_complex"): ORDER,
+    ("cocob", "has_derivatives_by_hyperparameters"): NEAR,
     ("cocob", "takes_complex"): ORDER,
     ("freeze", "refuses_functions_among_params"): MASKS,
     ("identity", "refuses_integer_gradients"): PASSES,
+    ("madgrad", "has_derivatives_by_hyperparameters"): NEAR,
     ("masked", "refuses_functions_among_params"): MASKS,
     ("masked_with_zero", "refuses_functions_among_params"): MASKS,
     ("MultiSteps", "passes_missing_leaves_by"): LATE,
@@ -55,6 +62,7 @@ EXCEPTIONS = {
     ("rmsprop_centered", "has_derivatives_by_hyperparameters"): STEEP,
     ("rprop", "takes_complex"): ORDER,
     ("scale_by_backtracking_linesearch", "has_derivatives_by_hyperparameters"): LOOP,
+    ("scale_by_madgrad", "has_derivatives_by_hyperparameters"): NEAR,
     ("scale_by_newton_cg", "has_derivatives_by_hyperparameters"): LOOP,
     ("scale_by_stddev", "has_derivatives_by_hyperparameters"): STEEP,
     ("scale_by_zoom_linesearch", "has_derivatives_by_hyperparameters"): LOOP,

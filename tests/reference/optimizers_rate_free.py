@@ -6,7 +6,7 @@ is then one vector of all of them.
 
 import numpy as np
 
-from .optimizers import schedule, square, trajectory
+from .optimizers import square, trajectory
 
 WHOLE = {"dadapt_adamw", "dog", "dowg", "momo", "momo_adam", "prodigy"}
 
@@ -105,9 +105,7 @@ def dog(
 
 
 @trajectory
-def dowg(
-    grads, w, learning_rate, init_estim_sq_dist=None, eps=1e-4, weight_decay=None
-):
+def dowg(grads, w, learning_rate, init_estim_sq_dist=None, eps=1e-4, weight_decay=None):
     """Khaled et al. 2023, algorithm 1."""
     start, v = w, 0.0
     squared = eps if init_estim_sq_dist is None else init_estim_sq_dist
@@ -297,7 +295,3 @@ def mechanize(
         w = start - s.sum() * delta
         path.append(w)
     return path
-
-
-def constant(value):
-    return schedule(value)
