@@ -21,8 +21,16 @@ from gradtx.optimizers.newton import (
     newton as newton,
     scale_by_newton_cg as scale_by_newton_cg,
 )
+from gradtx.optimizers.novograd import (
+    ScaleByNovogradState as ScaleByNovogradState,
+    novograd as novograd,
+    scale_by_novograd as scale_by_novograd,
+)
 from gradtx.optimizers.prodigy import ProdigyState as ProdigyState, prodigy as prodigy
-from gradtx.optimizers.radam import radam as radam, scale_by_radam as scale_by_radam
+from gradtx.optimizers.radam import (
+    radam as radam,
+    scale_by_radam as scale_by_radam,
+)
 from gradtx.optimizers.rmsprop import (
     ScaleByRmsState as ScaleByRmsState,
     ScaleByRmsWithCountState as ScaleByRmsWithCountState,
@@ -41,4 +49,20 @@ from gradtx.optimizers.schedule_free import (
     schedule_free_adamw as schedule_free_adamw,
     schedule_free_sgd as schedule_free_sgd,
 )
-from gradtx.optimizers.sgd import sgd as sgd
+from gradtx.optimizers.sgd import (
+    sgd as sgd,
+)
+from gradtx.optimizers.sign_sgd import (
+    scale_by_sign as scale_by_sign,
+    sign_sgd as sign_sgd,
+    signum as signum,
+)
+from gradtx.optimizers.sm3 import (
+    ScaleBySM3State as ScaleBySM3State,
+    scale_by_sm3 as scale_by_sm3,
+    sm3 as sm3,
+)
+from gradtx.optimizers.stable_adamw import (
+    scale_by_stable_adamw as scale_by_stable_adamw,
+    stable_adamw as stable_adamw,
+)

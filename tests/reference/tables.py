@@ -3,17 +3,31 @@
 from . import (
     optimizers,
     optimizers_adaptive,
+    optimizers_factored,
+    optimizers_layerwise,
     optimizers_rate_free,
     rows,
+    rows_factored,
+    rows_layerwise,
     rows_rate_free,
+    transforms,
+    transforms_factored,
+    transforms_wrappers,
 )
 from .cases import Case, decay, parametrize as parametrize, rate
 from .rows_schedules import SCHEDULES as SCHEDULES
 
 # In NumPy, from the papers; and the rows of what they hold, each with ROWS, COMPLEX
 # and CONSTANT.
-REFERENCES = [optimizers, optimizers_adaptive, optimizers_rate_free]
-TABLES = [rows, rows_rate_free]
+REFERENCES = [
+    optimizers,
+    optimizers_adaptive,
+    optimizers_factored,
+    optimizers_layerwise,
+    optimizers_rate_free,
+]
+TABLES = [rows, rows_factored, rows_layerwise, rows_rate_free]
+TRANSFORM_REFERENCES = [transforms, transforms_factored, transforms_wrappers]
 # Their norms and products go over all leaves, which the reference has as one vector.
 WHOLE = optimizers_rate_free.WHOLE
 
@@ -51,4 +65,6 @@ TRANSFORMS = [
     Case("adaptive_grad_clip", {"clipping": 0.7}, dtype=complex),
     Case("zero_nans", {}),
     Case("centralize", {}),
+    *transforms_wrappers.CASES,
+    *transforms_factored.CASES,
 ]
