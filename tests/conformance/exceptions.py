@@ -28,7 +28,7 @@ JUMPS = (
 NEAR = (
     "it bends within an eps of 0, nearer than differences look: entries without a "
     "gradient of their own, a rate that eps is added to",
-    r"the derivative by (weight_decay|learning_rate) at .*(weight_decay|learning_rate)=0\b",
+    r"the derivative by (weight_decay|learning_rate) at .*(decay|learning_rate)=0\b",
 )
 INFINITE = ("a value of infinity says that there is none yet", r"invalid value \(inf\)")
 PASSES_ON = ("without members nothing looks", "got none")
