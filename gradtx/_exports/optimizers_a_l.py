@@ -34,7 +34,10 @@ from gradtx.optimizers.adamax import (
     adamaxw as adamaxw,
     scale_by_adamax as scale_by_adamax,
 )
-from gradtx.optimizers.adamw import adamw as adamw, nadamw as nadamw
+from gradtx.optimizers.adamw import (
+    adamw as adamw,
+    nadamw as nadamw,
+)
 from gradtx.optimizers.amsgrad import (
     ScaleByAmsgradState as ScaleByAmsgradState,
     amsgrad as amsgrad,
@@ -51,11 +54,20 @@ from gradtx.optimizers.came import (
     came as came,
     scale_by_came as scale_by_came,
 )
+from gradtx.optimizers.fromage import (
+    fromage as fromage,
+)
 from gradtx.optimizers.galore import (
     GaLoreDimensionNumbers as GaLoreDimensionNumbers,
     GaLoreState as GaLoreState,
     galore as galore,
     scale_by_galore as scale_by_galore,
+)
+from gradtx.optimizers.lamb import (
+    lamb as lamb,
+)
+from gradtx.optimizers.lars import (
+    lars as lars,
 )
 from gradtx.optimizers.lbfgs import (
     ScaleByLBFGSState as ScaleByLBFGSState,

@@ -15,7 +15,10 @@ from gradtx.optimizers.novograd import (
     novograd as novograd,
     scale_by_novograd as scale_by_novograd,
 )
-from gradtx.optimizers.radam import radam as radam, scale_by_radam as scale_by_radam
+from gradtx.optimizers.radam import (
+    radam as radam,
+    scale_by_radam as scale_by_radam,
+)
 from gradtx.optimizers.rmsprop import (
     ScaleByRmsState as ScaleByRmsState,
     ScaleByRmsWithCountState as ScaleByRmsWithCountState,
@@ -30,7 +33,14 @@ from gradtx.optimizers.rprop import (
     rprop as rprop,
     scale_by_rprop as scale_by_rprop,
 )
-from gradtx.optimizers.sgd import sgd as sgd
+from gradtx.optimizers.sgd import (
+    sgd as sgd,
+)
+from gradtx.optimizers.sign_sgd import (
+    scale_by_sign as scale_by_sign,
+    sign_sgd as sign_sgd,
+    signum as signum,
+)
 from gradtx.optimizers.sm3 import (
     ScaleBySM3State as ScaleBySM3State,
     scale_by_sm3 as scale_by_sm3,

@@ -149,7 +149,8 @@ def leafwise(
         return State(**fields)
 
     def prepare(updates: Any, state: Any, params: Any) -> Any:
-        check_state(state, State)
+        if State._fields:  # what has no state takes any, None too, and hands it on
+            check_state(state, State)
         if whole_leaf:
             need_whole()
         if shaped is not None:
@@ -158,6 +159,8 @@ def leafwise(
         values = _sequence(scalars(fields["count"])) if scalars else ()
 
         def rebuild(*columns: Any) -> Any:
+            if not State._fields:
+                return state
             return State(**fields, **dict(zip(slots, columns, strict=True)))
 
         return Inputs([getattr(state, name) for name in slots], values), rebuild

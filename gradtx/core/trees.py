@@ -274,6 +274,16 @@ def or_else(tree: Any, other: Any) -> Any:
     )
 
 
+def filled(tree: Any, like: Any, value: float) -> Any:
+    """The leaves of a tree, a value where there is none but the other tree has one."""
+    leaves, treedef = leaves_of(tree)
+    others = leaves_like(treedef, like, "the state", tree)
+    return treedef.unflatten(
+        jnp.full_like(y, value) if absent(x) and y is not None else x
+        for x, y in zip(leaves, others, strict=True)
+    )
+
+
 def compute_dtype(dtype: Any) -> Any:
     """The dtype to compute in: the given one, at least float32."""
     # Not by promote_types, which refuses under jax.numpy_dtype_promotion("strict").

@@ -42,6 +42,7 @@ EXCEPTIONS = {
         "noise is as large as the root of its variance",
         "the derivative by eta at eta=0",
     ),
+    ("apply_every", "passes_missing_leaves_by"): LATE,
     ("chain_of_chains", "agrees_when_leaves_are_split"): INSIDE,
     ("chain_of_none", "refuses_functions_among_params"): PASSES_ON,
     ("chain_of_none", "refuses_integer_gradients"): PASSES,

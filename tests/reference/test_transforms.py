@@ -95,7 +95,7 @@ def test_multi_steps_takes_a_step_on_the_mean(options, inner, loop):
     with jax.enable_x64(True):
         tx = gradtx.MultiSteps(ours, **options, accumulator_dtype=np.float64)
         actual = loop(tx, params, grads)
-    assert_same(actual, _each(transforms.multi_steps, params, grads, theirs, **options))
+    assert_same(actual, each(transforms.multi_steps, params, grads, theirs, **options))
 
 
 @both_ways
@@ -117,7 +117,7 @@ def test_multi_steps_leaves_out_what_is_not_finite(inner, loop):
     def skip(g):
         return not np.all(np.isfinite(g))
 
-    desired = _each(transforms.multi_steps, params, grads, theirs, 3, skip=skip)
+    desired = each(transforms.multi_steps, params, grads, theirs, 3, skip=skip)
     assert_same(actual, desired)
 
 
@@ -149,7 +149,7 @@ def test_apply_if_finite_gives_up_after_too_many_errors(most, inner, loop):
     ours, theirs = inner
     with jax.enable_x64(True):
         actual = loop(gradtx.apply_if_finite(ours, most), params, grads)
-    assert_same(actual, _each(transforms.apply_if_finite, params, grads, theirs, most))
+    assert_same(actual, each(transforms.apply_if_finite, params, grads, theirs, most))
 
 
 @both_ways
@@ -163,10 +163,10 @@ def test_apply_if_finite_looks_at_the_whole_tree(loop):
         grads[key][[4, 9]] = np.nan  # what the other leaf saw
     with jax.enable_x64(True):
         actual = loop(gradtx.apply_if_finite(ours, 3), params, spoilt)
-    assert_same(actual, _each(transforms.apply_if_finite, params, grads, theirs, 3))
+    assert_same(actual, each(transforms.apply_if_finite, params, grads, theirs, 3))
 
 
-def _each(wrapper, params, grads, *args, **kwargs):
+def each(wrapper, params, grads, *args, **kwargs):
     return {
         key: np.stack(wrapper(list(grads[key]), p, *args, **kwargs))
         for key, p in params.items()
