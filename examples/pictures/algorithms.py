@@ -25,7 +25,7 @@ SGD = Line("sgd", 0.09, 0.01)
 LINES = MappingProxyType(
     {
         "adadelta": (Line("adadelta, eps 0.001", 1.0, 1.0, {"eps": 1e-3}),),
-        "adafactor": (Line("adafactor", 0.1, 0.1),),
+        "adafactor": (Line("adafactor", 0.1, 0.05),),
         "adagrad": (Line("adagrad", 0.5, 0.5),),
         "adam": (Line("adam", 0.2, 0.1),),
         "adam_lp": (
@@ -37,11 +37,11 @@ LINES = MappingProxyType(
         "adamaxw": (Line("adamaxw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
         "adamw": (Line("adamw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
         "amsgrad": (Line("amsgrad", 0.2, 0.1),),
-        "apollo": (Line("apollo", 0.2, 0.1),),
-        "apollo_mini": (Line("apollo_mini", 0.2, 0.1),),
+        "apollo": (Line("apollo (of a vector: Adam)", 0.2, 0.1),),
+        "apollo_mini": (Line("apollo_mini (of a vector: Adam)", 0.2, 0.1),),
         "came": (Line("came", 0.2, 0.1),),
         "fromage": (Line("fromage", 0.1, 0.03),),
-        "galore": (Line("galore", 0.2, 0.1),),
+        "galore": (Line("galore (of a vector: Adam)", 0.2, 0.1),),
         "lamb": (Line("lamb", 0.1, 0.03),),
         "lars": (Line("lars, coefficient 1", 0.02, 0.01, {"trust_coefficient": 1.0}),),
         "lbfgs": (Line("lbfgs", None, None),),
