@@ -27,7 +27,7 @@ LINES = MappingProxyType(
         "acprop": (Line("acprop", 0.1, 0.01),),
         "adabelief": (Line("adabelief", 0.1, 0.1),),
         "adadelta": (Line("adadelta, eps 0.001", 1.0, 1.0, {"eps": 1e-3}),),
-        "adafactor": (Line("adafactor", 0.1, 0.1),),
+        "adafactor": (Line("adafactor", 0.1, 0.05),),
         "adagrad": (Line("adagrad", 0.5, 0.5),),
         "adam": (Line("adam", 0.2, 0.1),),
         "adam_lp": (
@@ -44,8 +44,8 @@ LINES = MappingProxyType(
         ),
         "adopt": (Line("adopt", 0.2, 0.2),),
         "amsgrad": (Line("amsgrad", 0.2, 0.1),),
-        "apollo": (Line("apollo", 0.2, 0.1),),
-        "apollo_mini": (Line("apollo_mini", 0.2, 0.1),),
+        "apollo": (Line("apollo (of a vector: Adam)", 0.2, 0.1),),
+        "apollo_mini": (Line("apollo_mini (of a vector: Adam)", 0.2, 0.1),),
         "came": (Line("came", 0.2, 0.1),),
         "cocob": (
             Line("cocob", 1.0, 1.0),
@@ -58,7 +58,7 @@ LINES = MappingProxyType(
         ),
         "dowg": (Line("dowg", 1.0, 1.0),),
         "fromage": (Line("fromage", 0.1, 0.03),),
-        "galore": (Line("galore", 0.2, 0.1),),
+        "galore": (Line("galore (of a vector: Adam)", 0.2, 0.1),),
         "lamb": (Line("lamb", 0.1, 0.03),),
         "laprop": (Line("laprop", 0.2, 0.1),),
         "lars": (Line("lars, coefficient 1", 0.02, 0.01, {"trust_coefficient": 1.0}),),

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from gradtx.core import check
 from gradtx.core.trees import as_array
@@ -89,6 +90,16 @@ def root(x: jax.Array) -> jax.Array:
 def _(primals: Any, tangents: Any) -> Any:
     value = root(primals[0])
     return value, _half_over(value) * tangents[0]
+
+
+def again(x: Any) -> Any:
+    """The same arrays, from which XLA computes again what it would store for two uses.
+
+    A sum over entries takes what it sums in as it computes it, but for what has another
+    use, be it a number or a row made as large as a matrix: that is stored in full. What
+    is made of arrays that seem to be others has one use.
+    """
+    return lax.optimization_barrier(x)
 
 
 @jax.custom_jvp
