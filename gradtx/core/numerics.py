@@ -90,6 +90,18 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
+def inverse_root(x: jax.Array) -> jax.Array:
+    """1 / sqrt(x), and 0, as its derivative, where x is 0: nothing has been seen."""
+    return jnp.where(x == 0, 0, 1 / jnp.sqrt(jnp.where(x == 0, 1, x)))
+
+
+@inverse_root.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    value = inverse_root(primals[0])
+    return value, -0.5 * value**3 * tangents[0]
+
+
+@jax.custom_jvp
 def norm_of(total: jax.Array, size: jax.Array) -> jax.Array:
     """A norm `size`, with the derivative of root(total): 0 where it is 0.
 

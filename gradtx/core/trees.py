@@ -51,6 +51,11 @@ def as_array(x: Any) -> jax.Array:
     return x if isinstance(x, jax.Array) else jnp.asarray(x)
 
 
+def with_shape(x: Any) -> Any:
+    """A Python number as an array; what has a shape stays, be it without numbers."""
+    return x if hasattr(x, "shape") else jnp.asarray(x)
+
+
 def dtype_of(x: Any) -> Any:
     """The dtype that JAX gives to a leaf."""
     return x.dtype if isinstance(x, jax.Array) else jnp.result_type(x)

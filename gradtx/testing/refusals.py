@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from gradtx.core.call import show
 from gradtx.testing.leaves import bias, kernel, leaf_at, replaced
 from gradtx.testing.trial import (
     Make,
@@ -65,9 +64,8 @@ def refuses_bad_hyperparameters(make: Make) -> None:
     """A number out of its range is refused at construction, by name."""
     tx = make()
     for name, value in arguments_of(tx).items():
-        bad_values = BAD_VALUES.get(name, _NAN if isinstance(value, float) else ())
-        own = f"{show(tx.call.factory)}.{name}"
-        for bad in BAD_VALUES.get(own, bad_values) if value is not None else ():
+        nan = _NAN if isinstance(value, float) else ()
+        for bad in _bad(tx, name, nan) if value is not None else ():
             what = f"{name}={bad!r}"
             try:
                 made = rebuilt(tx, name, bad)
@@ -75,6 +73,12 @@ def refuses_bad_hyperparameters(make: Make) -> None:
                 _expect_named(name, what, error)
             else:
                 raise AssertionError(f"expected an error for {what}, got {made!r}")
+
+
+def _bad(tx: Any, name: str, otherwise: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Wrong values of a parameter: of this very factory, else of all with the name."""
+    own = f"{getattr(tx.call, 'name', '')}.{name}"
+    return BAD_VALUES.get(own, BAD_VALUES.get(name, otherwise))
 
 
 def refuses_arrays_as_hyperparameters(make: Make) -> None:

@@ -111,6 +111,23 @@ def norm_above(tree: Any, limit: Any, axis_name: AxisNames) -> jax.Array:
     return root(total) / scale
 
 
+def leaf_norm(x: jax.Array, axes: Names = ()) -> jax.Array:
+    """The norm of one leaf, for a rule; `axes` are those that it is split over."""
+    total = _total([x], axes)
+    return norm_of(total, _sure([x], total, axes, x.size * size_of(axes)))
+
+
+def norm_along(x: jax.Array, axis: Any = None, keepdims: bool = False) -> jax.Array:
+    """The norms of the parts of an array along some dimensions, as of one leaf each."""
+    x = x.astype(compute_dtype(x.dtype))
+    largest = jnp.max(_magnitude(x), axis=axis, keepdims=True, initial=0)
+    unit = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
+    squares = jnp.sum(abs_sq(x / unit), axis=axis, keepdims=True)
+    total = jnp.sum(abs_sq(x), axis=axis, keepdims=True)
+    found = norm_of(total, unit * jnp.sqrt(squares))
+    return found if keepdims else jnp.squeeze(found, axis)
+
+
 def _maximum(dtype: Any) -> float:
     return float(jnp.finfo(dtype).max)
 

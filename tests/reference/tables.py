@@ -3,8 +3,13 @@
 from . import (
     optimizers,
     optimizers_adaptive,
+    optimizers_factored,
+    optimizers_layerwise,
     rows,
+    rows_factored,
+    rows_layerwise,
     transforms,
+    transforms_factored,
     transforms_wrappers,
 )
 from .cases import Case, decay, parametrize as parametrize, rate
@@ -12,9 +17,14 @@ from .rows_schedules import SCHEDULES as SCHEDULES
 
 # In NumPy, from the papers; and the rows of what they hold, each with ROWS, COMPLEX
 # and CONSTANT.
-REFERENCES = [optimizers, optimizers_adaptive]
-TABLES = [rows]
-TRANSFORM_REFERENCES = [transforms, transforms_wrappers]
+REFERENCES = [
+    optimizers,
+    optimizers_adaptive,
+    optimizers_factored,
+    optimizers_layerwise,
+]
+TABLES = [rows, rows_factored, rows_layerwise]
+TRANSFORM_REFERENCES = [transforms, transforms_factored, transforms_wrappers]
 
 _ROWS = [row for table in TABLES for row in table.ROWS]
 _CONSTANT = {name for table in TABLES for name in table.CONSTANT}
@@ -51,4 +61,5 @@ TRANSFORMS = [
     Case("zero_nans", {}),
     Case("centralize", {}),
     *transforms_wrappers.CASES,
+    *transforms_factored.CASES,
 ]
