@@ -218,6 +218,7 @@ def _refuse(what: str, arguments: Mapping[str, Any], **wanted: Any) -> None:
 def _adam(run: _Run, arguments: Any, state: Any, owned: Owned) -> Any:
     run.want(("Adam",), owned, "scale_by_adam")
     _refuse("adam", arguments, eps_root=0, nesterov=False, bias_correction=True)
+    _refuse("adam", arguments, eps_before_correction=False)
     largest = arguments["amsgrad"]
     if largest not in (False, "uncorrected"):
         raise error(f"adam has amsgrad={largest!r}, PyTorch's is 'uncorrected'.")
