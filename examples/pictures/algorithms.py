@@ -25,21 +25,31 @@ SGD = Line("sgd", 0.09, 0.01)
 LINES = MappingProxyType(
     {
         "adadelta": (Line("adadelta, eps 0.001", 1.0, 1.0, {"eps": 1e-3}),),
+        "adafactor": (Line("adafactor", 0.1, 0.1),),
         "adagrad": (Line("adagrad", 0.5, 0.5),),
         "adam": (Line("adam", 0.2, 0.1),),
         "adam_lp": (
             Line("adam_lp, p = 2", 0.2, 0.1),
             Line("p = 6", 0.2, 0.1, {"p": 6.0}),
         ),
+        "adam_mini": (Line("adam_mini", 0.2, 0.1),),
         "adamax": (Line("adamax", 0.2, 0.1),),
         "adamaxw": (Line("adamaxw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
         "adamw": (Line("adamw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
         "amsgrad": (Line("amsgrad", 0.2, 0.1),),
+        "apollo": (Line("apollo", 0.2, 0.1),),
+        "apollo_mini": (Line("apollo_mini", 0.2, 0.1),),
+        "came": (Line("came", 0.2, 0.1),),
+        "fromage": (Line("fromage", 0.1, 0.03),),
+        "galore": (Line("galore", 0.2, 0.1),),
+        "lamb": (Line("lamb", 0.1, 0.03),),
+        "lars": (Line("lars, coefficient 1", 0.02, 0.01, {"trust_coefficient": 1.0}),),
         "lbfgs": (Line("lbfgs", None, None),),
         "lion": (Line("lion", 0.05, 0.02),),
         "nadam": (Line("nadam", 0.2, 0.1),),
         "nadamw": (Line("nadamw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
         "newton": (Line("newton", None, None),),
+        "novograd": (Line("novograd", 0.02, 0.01),),
         "radam": (Line("radam", 0.05, 0.005),),
         "rmsprop": (
             Line("rmsprop", 0.1, 0.03),
@@ -50,6 +60,12 @@ LINES = MappingProxyType(
             SGD,
             Line("momentum 0.9", 0.02, 0.001, {"momentum": 0.9}),
             Line("Nesterov 0.9", 0.02, 0.001, {"momentum": 0.9, "nesterov": True}),
+        ),
+        "sign_sgd": (Line("sign_sgd", 0.05, 0.02),),
+        "signum": (Line("signum", 0.05, 0.02),),
+        "sm3": (Line("sm3", 0.5, 0.5),),
+        "stable_adamw": (
+            Line("stable_adamw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),
         ),
     }
 )

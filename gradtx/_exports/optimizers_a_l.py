@@ -5,6 +5,11 @@ from gradtx.optimizers.adadelta import (
     adadelta as adadelta,
     scale_by_adadelta as scale_by_adadelta,
 )
+from gradtx.optimizers.adafactor import (
+    FactoredState as FactoredState,
+    adafactor as adafactor,
+    scale_by_factored_rms as scale_by_factored_rms,
+)
 from gradtx.optimizers.adagrad import (
     ScaleByRssState as ScaleByRssState,
     adagrad as adagrad,
@@ -19,16 +24,50 @@ from gradtx.optimizers.adam_lp import (
     adam_lp as adam_lp,
     scale_by_adam_lp as scale_by_adam_lp,
 )
+from gradtx.optimizers.adam_mini import (
+    ScaleByAdamMiniState as ScaleByAdamMiniState,
+    adam_mini as adam_mini,
+    scale_by_adam_mini as scale_by_adam_mini,
+)
 from gradtx.optimizers.adamax import (
     adamax as adamax,
     adamaxw as adamaxw,
     scale_by_adamax as scale_by_adamax,
 )
-from gradtx.optimizers.adamw import adamw as adamw, nadamw as nadamw
+from gradtx.optimizers.adamw import (
+    adamw as adamw,
+    nadamw as nadamw,
+)
 from gradtx.optimizers.amsgrad import (
     ScaleByAmsgradState as ScaleByAmsgradState,
     amsgrad as amsgrad,
     scale_by_amsgrad as scale_by_amsgrad,
+)
+from gradtx.optimizers.apollo import (
+    ScaleByApolloState as ScaleByApolloState,
+    apollo as apollo,
+    apollo_mini as apollo_mini,
+    scale_by_apollo as scale_by_apollo,
+)
+from gradtx.optimizers.came import (
+    ScaleByCameState as ScaleByCameState,
+    came as came,
+    scale_by_came as scale_by_came,
+)
+from gradtx.optimizers.fromage import (
+    fromage as fromage,
+)
+from gradtx.optimizers.galore import (
+    GaLoreDimensionNumbers as GaLoreDimensionNumbers,
+    GaLoreState as GaLoreState,
+    galore as galore,
+    scale_by_galore as scale_by_galore,
+)
+from gradtx.optimizers.lamb import (
+    lamb as lamb,
+)
+from gradtx.optimizers.lars import (
+    lars as lars,
 )
 from gradtx.optimizers.lbfgs import (
     ScaleByLBFGSState as ScaleByLBFGSState,

@@ -10,7 +10,15 @@ from gradtx.optimizers.newton import (
     newton as newton,
     scale_by_newton_cg as scale_by_newton_cg,
 )
-from gradtx.optimizers.radam import radam as radam, scale_by_radam as scale_by_radam
+from gradtx.optimizers.novograd import (
+    ScaleByNovogradState as ScaleByNovogradState,
+    novograd as novograd,
+    scale_by_novograd as scale_by_novograd,
+)
+from gradtx.optimizers.radam import (
+    radam as radam,
+    scale_by_radam as scale_by_radam,
+)
 from gradtx.optimizers.rmsprop import (
     ScaleByRmsState as ScaleByRmsState,
     ScaleByRmsWithCountState as ScaleByRmsWithCountState,
@@ -25,4 +33,20 @@ from gradtx.optimizers.rprop import (
     rprop as rprop,
     scale_by_rprop as scale_by_rprop,
 )
-from gradtx.optimizers.sgd import sgd as sgd
+from gradtx.optimizers.sgd import (
+    sgd as sgd,
+)
+from gradtx.optimizers.sign_sgd import (
+    scale_by_sign as scale_by_sign,
+    sign_sgd as sign_sgd,
+    signum as signum,
+)
+from gradtx.optimizers.sm3 import (
+    ScaleBySM3State as ScaleBySM3State,
+    scale_by_sm3 as scale_by_sm3,
+    sm3 as sm3,
+)
+from gradtx.optimizers.stable_adamw import (
+    scale_by_stable_adamw as scale_by_stable_adamw,
+    stable_adamw as stable_adamw,
+)

@@ -10,14 +10,20 @@ from gradtx.core.axes import need_whole
 from gradtx.core.call import show
 from gradtx.core.numerics import safe_increment
 from gradtx.core.plan import Inputs, check_shapes, check_state, planned
-from gradtx.core.trees import absent, compute_dtype, failure, leaves_of
+from gradtx.core.trees import (
+    absent,
+    compute_dtype,
+    failure,
+    leaves_of,
+    with_shape,
+)
 from gradtx.core.types import EmptyState
 
 
 class Slot(NamedTuple):
-    """How one array of state is made from a parameter."""
+    """How one array of state, or a small tree of them, is made from a parameter."""
 
-    init: Callable[[jax.Array], jax.Array]
+    init: Callable[[jax.Array], Any]
     like_param: bool = True  # has the parameter's shape
 
 
@@ -60,6 +66,27 @@ def zeros(dtype: Any = None, *, real: bool = False) -> Slot:
       Array([0, 0], dtype=bfloat16)
     """
     return full(0, dtype, real=real)
+
+
+def reduced(axes: Any, dtype: Any = None, *, keepdims: bool = False) -> Slot:
+    """A slot of real zeros, shaped like the parameter without some of its axes.
+
+    Args:
+      axes: a function from a parameter to the axes that are left out, or to None where
+        the leaf has no such slot: an array of shape (1,) then stands for it.
+      dtype: of the slot, see `full`.
+      keepdims: whether axes that are left out stay, of length 1.
+    """
+
+    def init(p: Any) -> jax.Array:
+        kind, gone = slot_dtype(p, dtype, real=True), axes(p)
+        if gone is None:
+            return jnp.zeros([1], kind)
+        # From the sum's type, which says how the rest lies on a mesh.
+        like = jax.eval_shape(lambda x: jnp.sum(x, axis=gone, keepdims=keepdims), p)
+        return jnp.zeros_like(like, kind)
+
+    return Slot(init, like_param=False)
 
 
 def leafwise(
@@ -112,7 +139,9 @@ def leafwise(
         leaves, treedef = leaves_of(params)
 
         def fill(slot: Slot) -> Any:
-            return treedef.unflatten([p if absent(p) else slot.init(p) for p in leaves])
+            return treedef.unflatten(
+                p if absent(p) else slot.init(with_shape(p)) for p in leaves
+            )
 
         fields = {name: fill(slot) for name, slot in slots.items()}
         if counted:
@@ -120,7 +149,8 @@ def leafwise(
         return State(**fields)
 
     def prepare(updates: Any, state: Any, params: Any) -> Any:
-        check_state(state, State)
+        if State._fields:  # what has no state takes any, None too, and hands it on
+            check_state(state, State)
         if whole_leaf:
             need_whole()
         if shaped is not None:
@@ -129,6 +159,8 @@ def leafwise(
         values = _sequence(scalars(fields["count"])) if scalars else ()
 
         def rebuild(*columns: Any) -> Any:
+            if not State._fields:
+                return state
             return State(**fields, **dict(zip(slots, columns, strict=True)))
 
         return Inputs([getattr(state, name) for name in slots], values), rebuild

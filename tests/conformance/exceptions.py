@@ -21,6 +21,10 @@ STEEP = (
     "without memory every deviation is 0, and the step g / sqrt(eps) falls by 1e12",
     "the derivative by decay at .*decay=0, eps=1e-08",
 )
+JUMPS = (
+    "squares count fully at b2 = 1, by 1 - b2 below",
+    "the derivative by b2 at .*b2=1",
+)
 INFINITE = ("a value of infinity says that there is none yet", r"invalid value \(inf\)")
 PASSES_ON = ("without members nothing looks", "got none")
 MASKS = ("a leaf that a mask takes out is not looked at", "got none")
@@ -38,6 +42,7 @@ EXCEPTIONS = {
         "noise is as large as the root of its variance",
         "the derivative by eta at eta=0",
     ),
+    ("apply_every", "passes_missing_leaves_by"): LATE,
     ("chain_of_chains", "agrees_when_leaves_are_split"): INSIDE,
     ("chain_of_none", "refuses_functions_among_params"): PASSES_ON,
     ("chain_of_none", "refuses_integer_gradients"): PASSES,
@@ -63,6 +68,8 @@ EXCEPTIONS = {
     ("scale_by_rprop", "takes_complex"): ORDER,
     ("scale_by_zoom_linesearch", "agrees_when_leaves_are_split"): WHOLE,
     ("scale_by_zoom_linesearch", "steps_under_infinity_checks"): INFINITE,
+    ("scale_by_sm3", "has_derivatives_by_hyperparameters"): JUMPS,
+    ("sm3", "has_derivatives_by_hyperparameters"): JUMPS,
     ("stateless", "refuses_integer_gradients"): USERS,
     ("stateless_with_tree_map", "refuses_integer_gradients"): USERS,
 }

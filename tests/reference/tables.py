@@ -1,13 +1,30 @@
 """The tables that the tests run through: every factory with every option."""
 
-from . import optimizers, optimizers_adaptive, rows
+from . import (
+    optimizers,
+    optimizers_adaptive,
+    optimizers_factored,
+    optimizers_layerwise,
+    rows,
+    rows_factored,
+    rows_layerwise,
+    transforms,
+    transforms_factored,
+    transforms_wrappers,
+)
 from .cases import Case, decay, parametrize as parametrize, rate
 from .rows_schedules import SCHEDULES as SCHEDULES
 
 # In NumPy, from the papers; and the rows of what they hold, each with ROWS, COMPLEX
 # and CONSTANT.
-REFERENCES = [optimizers, optimizers_adaptive]
-TABLES = [rows]
+REFERENCES = [
+    optimizers,
+    optimizers_adaptive,
+    optimizers_factored,
+    optimizers_layerwise,
+]
+TABLES = [rows, rows_factored, rows_layerwise]
+TRANSFORM_REFERENCES = [transforms, transforms_factored, transforms_wrappers]
 
 _ROWS = [row for table in TABLES for row in table.ROWS]
 _CONSTANT = {name for table in TABLES for name in table.CONSTANT}
@@ -43,4 +60,6 @@ TRANSFORMS = [
     Case("adaptive_grad_clip", {"clipping": 0.7}, dtype=complex),
     Case("zero_nans", {}),
     Case("centralize", {}),
+    *transforms_wrappers.CASES,
+    *transforms_factored.CASES,
 ]

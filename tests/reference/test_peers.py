@@ -18,6 +18,9 @@ TOLERANCE = 1e-6
 OPTAX_IS_WRONG = {
     ("rprop", float): "its updates are a step late: google-deepmind/optax#1725",
     ("adadelta", complex): "its second moment is g^2, not |g|^2: a complex number",
+    ("galore", complex): "it transposes bases, and does not conjugate them",
+    ("sm3", complex): "it refuses complex numbers",
+    ("sm3", float): "it refuses 0-d leaves",
 }
 # Differences of large numbers, in which Optax alone loses digits: test_optimizers.py
 # holds gradtx to the float64 path.
@@ -28,6 +31,7 @@ OPTAX_ROUNDS = {
 OURS_ALONE = {  # options that Optax has nowhere
     "amsgrad",
     "dampening",
+    "decay_rate_fn",
     "eps_before_correction",
     "maximum_of",
     "momentum_decay",
@@ -35,6 +39,10 @@ OURS_ALONE = {  # options that Optax has nowhere
     "periodic",
 }
 OURS_IN_OTHERS = {"bias_correction", "eps_in_sqrt"}  # ... that it has in rmsprop only
+
+
+# A schedule, for which Optax has a number only.
+SCHEDULED = {"novograd"}
 
 
 def peer(name):
@@ -48,6 +56,7 @@ def shared(case):
         peer(case.name)
         and (case.name, case.dtype) not in OPTAX_IS_WRONG
         and not alone & case.kwargs.keys()
+        and not (case.name in SCHEDULED and callable(case.kwargs.get("weight_decay")))
     )
 
 

@@ -9,6 +9,8 @@ from tests.benchmarks.costs import allowed, compiled, measured
 WORKLOADS = compiled()
 # Elementwise rules, and the wrappers whose step saves the rest, need no temporaries.
 NO_TEMPORARIES = 0.1  # bytes a parameter: scalars and small leaves joined for a norm
+# A direction made of quotients is stored whole before its norm is known.
+STORED = {"lamb": 4.1}
 HOW = "If it is meant to: python -m tests.benchmarks.costs"
 
 
@@ -32,7 +34,9 @@ def test_every_row_is_of_a_workload():
 
 @pytest.mark.parametrize("name", allowed()["rows"])
 def test_a_step_stores_nothing_in_between(name):
-    assert allowed()["rows"][name][STEP]["temporary"] <= NO_TEMPORARIES
+    assert allowed()["rows"][name][STEP]["temporary"] <= STORED.get(
+        name, NO_TEMPORARIES
+    )
 
 
 @pytest.mark.parametrize("name", allowed()["rows"])

@@ -1,0 +1,35 @@
+# made by python -m tests.compat.optax_names --write
+
+from gradtx import (
+    adaptive_grad_clip as adaptive_grad_clip,
+    add_decayed_weights as add_decayed_weights,
+    add_noise as add_noise,
+    AddNoiseState as AddNoiseState,
+    apply_if_finite as apply_if_finite,
+    ApplyIfFiniteState as ApplyIfFiniteState,
+    chain as chain,
+    clip as clip,
+    clip_by_block_rms as clip_by_block_rms,
+    clip_by_global_norm as clip_by_global_norm,
+    ema as ema,
+    EmaState as EmaState,
+    flatten as flatten,
+    freeze as freeze,
+    masked as masked,
+    MaskedNode as MaskedNode,
+    MaskedState as MaskedState,
+    MultiSteps as MultiSteps,
+    MultiStepsState as MultiStepsState,
+    named_chain as named_chain,
+    partition as partition,
+    PartitionState as PartitionState,
+    skip_large_updates as skip_large_updates,
+    skip_not_finite as skip_not_finite,
+    trace as trace,
+    TraceState as TraceState,
+    zero_nans as zero_nans,
+    ZeroNansState as ZeroNansState,
+)
+from gradtx.optax._adapted import (
+    ShouldSkipUpdateFunction as ShouldSkipUpdateFunction,
+)

@@ -1,0 +1,35 @@
+# made by python -m tests.compat.optax_names --write
+
+from gradtx.optax._adapted import (
+    get as get,
+)
+from gradtx.tree import (
+    add as add,
+    add_scale as add_scale,
+    allclose as allclose,
+    cast as cast,
+    cast_like as cast_like,
+    clip as clip,
+    conj as conj,
+    div as div,
+    dtype as dtype,
+    full_like as full_like,
+    get_all_with_path as get_all_with_path,
+    map_params as map_params,
+    max as max,
+    min as min,
+    mul as mul,
+    norm as norm,
+    ones_like as ones_like,
+    random_like as random_like,
+    real as real,
+    scale as scale,
+    set as set,
+    size as size,
+    split_key_like as split_key_like,
+    sub as sub,
+    sum as sum,
+    vdot as vdot,
+    where as where,
+    zeros_like as zeros_like,
+)
