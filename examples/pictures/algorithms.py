@@ -24,6 +24,8 @@ SGD = Line("sgd", 0.09, 0.01)
 # The rates are round ones at which the typical path of an optimizer shows.
 LINES = MappingProxyType(
     {
+        "acprop": (Line("acprop", 0.1, 0.01),),
+        "adabelief": (Line("adabelief", 0.1, 0.1),),
         "adadelta": (Line("adadelta, eps 0.001", 1.0, 1.0, {"eps": 1e-3}),),
         "adafactor": (Line("adafactor", 0.1, 0.1),),
         "adagrad": (Line("adagrad", 0.5, 0.5),),
@@ -36,7 +38,13 @@ LINES = MappingProxyType(
         "adamax": (Line("adamax", 0.2, 0.1),),
         "adamaxw": (Line("adamaxw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
         "adamw": (Line("adamw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
+        "adan": (Line("adan", 0.2, 0.1),),
+        "ademamix": (
+            Line("ademamix, b3 0.99, alpha 2", 0.2, 0.1, {"b3": 0.99, "alpha": 2.0}),
+        ),
+        "adopt": (Line("adopt", 0.2, 0.2),),
         "amsgrad": (Line("amsgrad", 0.2, 0.1),),
+        "laprop": (Line("laprop", 0.2, 0.1),),
         "apollo": (Line("apollo", 0.2, 0.1),),
         "apollo_mini": (Line("apollo_mini", 0.2, 0.1),),
         "came": (Line("came", 0.2, 0.1),),
@@ -46,6 +54,7 @@ LINES = MappingProxyType(
         "lars": (Line("lars, coefficient 1", 0.02, 0.01, {"trust_coefficient": 1.0}),),
         "lbfgs": (Line("lbfgs", None, None),),
         "lion": (Line("lion", 0.05, 0.02),),
+        "mars": (Line("mars", 0.2, 0.05),),
         "nadam": (Line("nadam", 0.2, 0.1),),
         "nadamw": (Line("nadamw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
         "newton": (Line("newton", None, None),),
@@ -61,6 +70,10 @@ LINES = MappingProxyType(
             Line("momentum 0.9", 0.02, 0.001, {"momentum": 0.9}),
             Line("Nesterov 0.9", 0.02, 0.001, {"momentum": 0.9, "nesterov": True}),
         ),
+        "simplified_ademamix": (
+            Line("simplified_ademamix, b1 0.9", 0.02, 0.01, {"b1": 0.9}),
+        ),
+        "yogi": (Line("yogi", 0.2, 0.1),),
         "sign_sgd": (Line("sign_sgd", 0.05, 0.02),),
         "signum": (Line("signum", 0.05, 0.02),),
         "sm3": (Line("sm3", 0.5, 0.5),),

@@ -1,5 +1,10 @@
 """The public names of the optimizers from M to Z, each once."""
 
+from gradtx.optimizers.mars import (
+    ScaleByMarsState as ScaleByMarsState,
+    mars as mars,
+    scale_by_mars as scale_by_mars,
+)
 from gradtx.optimizers.nadam import (
     ScaleByNadamState as ScaleByNadamState,
     nadam as nadam,
@@ -41,6 +46,11 @@ from gradtx.optimizers.sign_sgd import (
     sign_sgd as sign_sgd,
     signum as signum,
 )
+from gradtx.optimizers.simplified_ademamix import (
+    ScaleBySimplifiedAdEMAMixState as ScaleBySimplifiedAdEMAMixState,
+    scale_by_simplified_ademamix as scale_by_simplified_ademamix,
+    simplified_ademamix as simplified_ademamix,
+)
 from gradtx.optimizers.sm3 import (
     ScaleBySM3State as ScaleBySM3State,
     scale_by_sm3 as scale_by_sm3,
@@ -49,4 +59,8 @@ from gradtx.optimizers.sm3 import (
 from gradtx.optimizers.stable_adamw import (
     scale_by_stable_adamw as scale_by_stable_adamw,
     stable_adamw as stable_adamw,
+)
+from gradtx.optimizers.yogi import (
+    scale_by_yogi as scale_by_yogi,
+    yogi as yogi,
 )

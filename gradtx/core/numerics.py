@@ -1,6 +1,8 @@
 """Numerical pieces that rules share."""
 
+import functools
 import math
+import operator
 from typing import Any
 
 import jax
@@ -174,6 +176,22 @@ def value_at(name: str, schedule: Any, count: Any) -> jax.Array:
     value = schedule(count)
     check.scalar(f"{name}(count)", value)
     return as_float(value)
+
+
+def now(name: str, value: Any, count: Any) -> Any:
+    """A number as it is, or what a schedule says for a count; see `value_at`."""
+    return value_at(name, value, count) if callable(value) else value
+
+
+def after(x: jax.Array, *others: jax.Array) -> jax.Array:
+    """The same x, NaN where one of the others is NaN: XLA computes the others first.
+
+    For new state in the place of old that the others read: not told of an order, XLA
+    copies the old, 4 bytes of memory for each parameter. The others must be stored
+    anyway (new state, as x is), or it computes them twice.
+    """
+    broken = functools.reduce(operator.or_, map(jnp.isnan, others))
+    return jnp.where(broken, jnp.nan, x)
 
 
 def divide(a: Any, b: jax.Array, eps: Any) -> jax.Array:

@@ -154,6 +154,7 @@ _FINITE = (_nan, _inf, "0.1")
 # that it must in that factory. Where a name is not here, a float must at least refuse
 # to be NaN.
 BAD_VALUES: dict[str, tuple[Any, ...]] = {
+    "alpha": _NONNEGATIVE,
     "approx_dec_rtol": _NONNEGATIVE,
     "atol": _NONNEGATIVE,
     "b1": _DECAY,
@@ -178,11 +179,13 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "every_k_schedule": (0, -1, 1.5),
     "forcing": _FRACTION,
     "gamma": _NONNEGATIVE,
+    "grokfast.alpha": _DECAY,
     "increase_factor": (0.5, -1.0, _nan),
     "initial_accumulator_value": _NONNEGATIVE,
     "initial_guess_strategy": ("two",),
     "initial_scale": _NONNEGATIVE,
     "k": (0, -1, 1.5),
+    "lamb": _NONNEGATIVE,
     "learning_rate": _FINITE,
     "max_backtracking_steps": (-1, 1.5),
     "max_cg_steps": (0, -1, 1.5),
