@@ -58,8 +58,8 @@ def _answer(path: str, name: str) -> Any:
     if who is None and not name.startswith("_"):  # which pytest asks of all modules
         asked[full] = "nobody"
     value = find(path, name) if who in ("gradtx", None) else _theirs(path, name)
-    if not isinstance(value, ModuleType):
-        asked[full] = who or "nobody"
+    if who is not None and not isinstance(value, ModuleType):
+        asked[full] = who
     return value
 
 
