@@ -11,12 +11,10 @@ from gradtx import losses, tree as trees
 from gradtx.core.compose import PartitionState
 from gradtx.core.masking import MaskOrFn
 from gradtx.core.numerics import abs_sq, safe_increment
-from gradtx.core.pair import GradientTransformationExtraArgs
 from gradtx.core.types import EmptyState, Params, State, Updates
 from gradtx.transforms.decay import AddDecayedWeightsState
 from gradtx.wrappers import accumulate
 from gradtx.wrappers.accumulate import MultiStepsTransformation
-from gradtx.wrappers.cautious import cautious as wrapped_cautious
 from gradtx.wrappers.skip_rules import ShouldSkipUpdateFunction
 
 OptState = State
@@ -58,11 +56,6 @@ def get(tree: Any, key: Any, default: Any = None, filtering: Any = None) -> Any:
     return trees.get(tree, key, default, filtering)
 
 
-def cautious(base_optimizer: Any, eps: Any = 1e-8) -> GradientTransformationExtraArgs:
-    """As `gradtx.cautious`, whose eps is 1, the paper's."""
-    return wrapped_cautious(base_optimizer, eps=eps)
-
-
 def multiclass_hinge_loss(scores: Any, labels: Any) -> jax.Array:
     """As `gradtx.multiclass_hinge_loss(over="max")`: the largest margin alone."""
     return losses.multiclass_hinge_loss(scores, labels, over="max")
@@ -96,7 +89,6 @@ ADAPTED: dict[str, Any] = {
     "TransformInitFn": TransformInitFn,
     "TransformUpdateExtraArgsFn": TransformUpdateFn,
     "TransformUpdateFn": TransformUpdateFn,
-    "cautious": cautious,
     "global_norm": global_norm,
     "init_empty_state": init_empty_state,
     "multiclass_hinge_loss": multiclass_hinge_loss,

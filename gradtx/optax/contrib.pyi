@@ -4,6 +4,7 @@ from gradtx import (
     acprop as acprop,
     ademamix as ademamix,
     adopt as adopt,
+    cautious as cautious,
     cocob as cocob,
     COCOBState as COCOBState,
     dadapt_adamw as dadapt_adamw,
@@ -42,7 +43,4 @@ from gradtx import (
     schedule_free_sgd as schedule_free_sgd,
     ScheduleFreeState as ScheduleFreeState,
     simplified_ademamix as simplified_ademamix,
-)
-from gradtx.optax._adapted import (
-    cautious as cautious,
 )

@@ -179,8 +179,6 @@ def test_what_optax_spells_differently():
     state = optax.clip(1.0).init(tree), optax.add_decayed_weights(0.1).init(tree)
     assert isinstance(state[0], optax.ClipState)
     assert isinstance(state[1], optax.AddDecayedWeightsState)
-    cautious = optax.contrib.cautious(optax.sgd(0.1))
-    assert cautious == gradtx.cautious(optax.sgd(0.1), eps=1e-8)
     scores, labels = jnp.array([[1.0, 0.5, 0.9]]), jnp.array([0])
     np.testing.assert_allclose(  # the same three operations in float32
         optax.losses.multiclass_hinge_loss(scores, labels),
