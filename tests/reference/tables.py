@@ -6,10 +6,12 @@ from . import (
     optimizers_adaptive,
     optimizers_factored,
     optimizers_layerwise,
+    optimizers_rate_free,
     rows,
     rows_adam_family,
     rows_factored,
     rows_layerwise,
+    rows_rate_free,
     transforms,
     transforms_adam_family,
     transforms_factored,
@@ -26,8 +28,9 @@ REFERENCES = [
     optimizers_adaptive,
     optimizers_factored,
     optimizers_layerwise,
+    optimizers_rate_free,
 ]
-TABLES = [rows, rows_adam_family, rows_factored, rows_layerwise]
+TABLES = [rows, rows_adam_family, rows_factored, rows_layerwise, rows_rate_free]
 TRANSFORM_REFERENCES = [
     transforms,
     transforms_adam_family,

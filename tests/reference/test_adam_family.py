@@ -145,7 +145,11 @@ def test_the_authors_slow_average_of_ademamix_warms_up_by_its_half_life():
             TypeError,
             "clip_value_fn must be a function of the step, got 0.25",
         ),
-        (functools.partial(gradtx.cautious, 0.1), TypeError, "cautious: base_optimizer"),
+        (
+            functools.partial(gradtx.cautious, 0.1),
+            TypeError,
+            "cautious: base_optimizer",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(make, error, text):
