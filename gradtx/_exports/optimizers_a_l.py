@@ -1,5 +1,14 @@
 """The public names of the optimizers from A to L, each once."""
 
+from gradtx.optimizers.acprop import (
+    acprop as acprop,
+    scale_by_acprop as scale_by_acprop,
+)
+from gradtx.optimizers.adabelief import (
+    ScaleByBeliefState as ScaleByBeliefState,
+    adabelief as adabelief,
+    scale_by_belief as scale_by_belief,
+)
 from gradtx.optimizers.adadelta import (
     ScaleByAdaDeltaState as ScaleByAdaDeltaState,
     adadelta as adadelta,
@@ -37,6 +46,20 @@ from gradtx.optimizers.adamax import (
 from gradtx.optimizers.adamw import (
     adamw as adamw,
     nadamw as nadamw,
+)
+from gradtx.optimizers.adan import (
+    ScaleByAdanState as ScaleByAdanState,
+    adan as adan,
+    scale_by_adan as scale_by_adan,
+)
+from gradtx.optimizers.ademamix import (
+    ScaleByAdemamixState as ScaleByAdemamixState,
+    ademamix as ademamix,
+    scale_by_ademamix as scale_by_ademamix,
+)
+from gradtx.optimizers.adopt import (
+    adopt as adopt,
+    scale_by_adopt as scale_by_adopt,
 )
 from gradtx.optimizers.amsgrad import (
     ScaleByAmsgradState as ScaleByAmsgradState,
@@ -86,6 +109,10 @@ from gradtx.optimizers.galore import (
 )
 from gradtx.optimizers.lamb import (
     lamb as lamb,
+)
+from gradtx.optimizers.laprop import (
+    laprop as laprop,
+    scale_by_laprop as scale_by_laprop,
 )
 from gradtx.optimizers.lars import (
     lars as lars,

@@ -5,6 +5,11 @@ from gradtx.optimizers.madgrad import (
     madgrad as madgrad,
     scale_by_madgrad as scale_by_madgrad,
 )
+from gradtx.optimizers.mars import (
+    ScaleByMarsState as ScaleByMarsState,
+    mars as mars,
+    scale_by_mars as scale_by_mars,
+)
 from gradtx.optimizers.momo import (
     MomoAdamState as MomoAdamState,
     MomoState as MomoState,
@@ -26,7 +31,10 @@ from gradtx.optimizers.novograd import (
     novograd as novograd,
     scale_by_novograd as scale_by_novograd,
 )
-from gradtx.optimizers.prodigy import ProdigyState as ProdigyState, prodigy as prodigy
+from gradtx.optimizers.prodigy import (
+    ProdigyState as ProdigyState,
+    prodigy as prodigy,
+)
 from gradtx.optimizers.radam import (
     radam as radam,
     scale_by_radam as scale_by_radam,
@@ -57,6 +65,11 @@ from gradtx.optimizers.sign_sgd import (
     sign_sgd as sign_sgd,
     signum as signum,
 )
+from gradtx.optimizers.simplified_ademamix import (
+    ScaleBySimplifiedAdEMAMixState as ScaleBySimplifiedAdEMAMixState,
+    scale_by_simplified_ademamix as scale_by_simplified_ademamix,
+    simplified_ademamix as simplified_ademamix,
+)
 from gradtx.optimizers.sm3 import (
     ScaleBySM3State as ScaleBySM3State,
     scale_by_sm3 as scale_by_sm3,
@@ -65,4 +78,8 @@ from gradtx.optimizers.sm3 import (
 from gradtx.optimizers.stable_adamw import (
     scale_by_stable_adamw as scale_by_stable_adamw,
     stable_adamw as stable_adamw,
+)
+from gradtx.optimizers.yogi import (
+    scale_by_yogi as scale_by_yogi,
+    yogi as yogi,
 )

@@ -20,6 +20,10 @@ from gradtx.transforms.decay import (
     AddDecayedWeightsState as AddDecayedWeightsState,
     add_decayed_weights as add_decayed_weights,
 )
+from gradtx.transforms.grokfast import (
+    GrokfastState as GrokfastState,
+    grokfast as grokfast,
+)
 from gradtx.transforms.momentum import (
     DampenedTraceState as DampenedTraceState,
     EmaState as EmaState,

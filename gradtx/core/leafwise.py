@@ -124,12 +124,13 @@ def leafwise(
     scalars: Callable[[jax.Array], Sequence[Any]] | None = None,
     with_params: bool = False,
     whole_leaf: bool = False,
+    counter: str = "count",
     **slots: Slot,
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """A transformation from a rule for one array.
 
     Args:
-      State: the NamedTuple of the state: a `count` if it has that field, and the
+      State: the NamedTuple of the state: a count if it has that field, and the
         slots. `EmptyState` where there is none.
       rule: `rule(g, *slots, *scalars) -> update`, or `-> (update, *new_slots)` where
         there are slots; `rule(g, p, *slots, *scalars)` for `with_params=True`. Arrays
@@ -140,6 +141,7 @@ def leafwise(
       with_params: whether the rule takes the parameter, second; then `update` needs it.
       whole_leaf: whether the rule looks at more than one entry of a leaf. Then it does
         not run where a wrapper has split the leaves over devices.
+      counter: the name of the field that counts the steps.
       **slots: how each array of state is made, by field name, in the rule's order.
 
     Returns:
@@ -159,8 +161,8 @@ def leafwise(
       >>> scale_by_sign_of_momentum()
       scale_by_sign_of_momentum()
     """
-    check_parts(State, rule, scalars, slots)
-    counted = "count" in State._fields
+    check_parts(State, rule, scalars, slots, counter)
+    counted = counter in State._fields
     shaped = next((name for name, slot in slots.items() if slot.like_param), None)
 
     def init(params: Any) -> Any:
@@ -173,7 +175,7 @@ def leafwise(
 
         fields = {name: fill(slot) for name, slot in slots.items()}
         if counted:
-            fields["count"] = jnp.zeros([], jnp.int32)
+            fields[counter] = jnp.zeros([], jnp.int32)
         return State(**fields)
 
     def prepare(updates: Any, state: Any, params: Any) -> Any:
@@ -183,8 +185,10 @@ def leafwise(
             need_whole()
         if shaped is not None:
             check_shapes(updates, getattr(state, shaped))
-        fields = {"count": safe_increment(state.count)} if counted else {}
-        values = _sequence(scalars(fields["count"])) if scalars else ()
+        fields = {}
+        if counted:
+            fields[counter] = safe_increment(getattr(state, counter))
+        values = _sequence(scalars(fields[counter])) if scalars else ()
 
         def rebuild(*columns: Any) -> Any:
             if not State._fields:
@@ -196,7 +200,13 @@ def leafwise(
     return planned(init, rule, prepare, with_params=with_params, slots=tuple(slots))
 
 
-def check_parts(State: Any, rule: Any, scalars: Any, slots: dict[str, Any]) -> None:
+def check_parts(
+    State: Any,
+    rule: Any,
+    scalars: Any,
+    slots: dict[str, Any],
+    counter: str = "count",
+) -> None:
     """Raise unless the arguments of `leafwise` go together.
 
     Raises:
@@ -213,10 +223,11 @@ def check_parts(State: Any, rule: Any, scalars: Any, slots: dict[str, Any]) -> N
             raise failure(
                 f"leafwise: {name} must be a function, got {fn!r:.60}.", TypeError
             )
-    if scalars is not None and "count" not in State._fields:
+    if scalars is not None and counter not in State._fields:
         raise failure(
             f"leafwise: scalars are computed from the count of steps, and "
-            f"{State.__name__} has no field `count`, only {_listed(State._fields)}.",
+            f"{State.__name__} has no field `{counter}`, only "
+            f"{_listed(State._fields)}.",
             TypeError,
         )
     for name, slot in slots.items():
@@ -226,7 +237,7 @@ def check_parts(State: Any, rule: Any, scalars: Any, slots: dict[str, Any]) -> N
                 f"{name}=zeros(), or {name}=full(value).",
                 TypeError,
             )
-    fields = [name for name in State._fields if name != "count"]
+    fields = [name for name in State._fields if name != counter]
     for name in slots:
         if name not in fields:
             raise failure(

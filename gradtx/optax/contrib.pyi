@@ -1,6 +1,10 @@
 # made by python -m tests.compat.optax_names --write
 
 from gradtx import (
+    acprop as acprop,
+    ademamix as ademamix,
+    adopt as adopt,
+    cautious as cautious,
     cocob as cocob,
     COCOBState as COCOBState,
     dadapt_adamw as dadapt_adamw,
@@ -24,12 +28,19 @@ from gradtx import (
     NormalizeState as NormalizeState,
     prodigy as prodigy,
     ProdigyState as ProdigyState,
+    scale_by_acprop as scale_by_acprop,
+    scale_by_ademamix as scale_by_ademamix,
+    scale_by_adopt as scale_by_adopt,
     scale_by_cocob as scale_by_cocob,
     scale_by_galore as scale_by_galore,
     scale_by_madgrad as scale_by_madgrad,
+    scale_by_simplified_ademamix as scale_by_simplified_ademamix,
+    ScaleByAdemamixState as ScaleByAdemamixState,
+    ScaleBySimplifiedAdEMAMixState as ScaleBySimplifiedAdEMAMixState,
     schedule_free as schedule_free,
     schedule_free_adamw as schedule_free_adamw,
     schedule_free_eval_params as schedule_free_eval_params,
     schedule_free_sgd as schedule_free_sgd,
     ScheduleFreeState as ScheduleFreeState,
+    simplified_ademamix as simplified_ademamix,
 )
