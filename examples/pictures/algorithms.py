@@ -43,6 +43,7 @@ LINES = MappingProxyType(
         "nadam": (Line("nadam", 0.2, 0.1),),
         "nadamw": (Line("nadamw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
         "newton": (Line("newton", None, None),),
+        "noisy_sgd": (Line("noisy_sgd, eta 1", 0.05, 0.005, {"eta": 1.0, "key": 0}),),
         "radam": (Line("radam", 0.05, 0.005),),
         "rmsprop": (
             Line("rmsprop", 0.1, 0.03),

@@ -10,6 +10,11 @@ from gradtx.optimizers.newton import (
     newton as newton,
     scale_by_newton_cg as scale_by_newton_cg,
 )
+from gradtx.optimizers.noisy_sgd import noisy_sgd as noisy_sgd
+from gradtx.optimizers.polyak_sgd import (
+    polyak_sgd as polyak_sgd,
+    scale_by_polyak as scale_by_polyak,
+)
 from gradtx.optimizers.radam import radam as radam, scale_by_radam as scale_by_radam
 from gradtx.optimizers.rmsprop import (
     ScaleByRmsState as ScaleByRmsState,

@@ -63,6 +63,11 @@ def bowl_below(updates: Any, params: Any) -> dict[str, Any]:
     return bowl(map_present(jnp.negative, updates), params)
 
 
+def some_value(grads: Any, params: Any) -> dict[str, Any]:
+    """Extra arguments for a step by the value: one at which it is no longest step."""
+    return {"value": 0.3}
+
+
 _inner = sgd(0.1, momentum=0.9)
 
 # A parameter's value wherever it is required; under "factory.parameter" the value in
@@ -114,8 +119,10 @@ PREPARE: dict[str, Callable[[Any], Any]] = {
 EXTRA: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
     "lbfgs": bowl,
     "newton": bowl,
+    "polyak_sgd": some_value,
     "scale_by_backtracking_linesearch": bowl_below,
     "scale_by_newton_cg": bowl,
+    "scale_by_polyak": some_value,
     "scale_by_zoom_linesearch": bowl_below,
 }
 
@@ -145,6 +152,7 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "eps_root": _NONNEGATIVE,
     "eta": _NONNEGATIVE,
     "every_k_schedule": (0, -1, 1.5),
+    "f_min": _FINITE,
     "forcing": _FRACTION,
     "gamma": _NONNEGATIVE,
     "increase_factor": (0.5, -1.0, _nan),
@@ -175,5 +183,6 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "timescale": _POSITIVE,
     "tol": _NONNEGATIVE,
     "trust_coefficient": _NONNEGATIVE,
+    "variant": ("sps++",),
     "weight_decay": _NONNEGATIVE,
 }

@@ -9,8 +9,10 @@ from tests.benchmarks.costs import allowed, compiled, measured
 WORKLOADS = compiled()
 # Elementwise rules, and the wrappers whose step saves the rest, need no temporaries.
 NO_TEMPORARIES = 0.1  # bytes a parameter: scalars and small leaves joined for a norm
-# A direction made of quotients is stored whole before its norm is known.
-STORED = {"lamb": 4.1}
+STORED = {
+    "lamb": 4.1,  # a direction made of quotients is whole before its norm is known
+    "noisy_sgd": 14.0,  # random bits on their way to noise
+}
 HOW = "If it is meant to: python -m tests.benchmarks.costs"
 
 
