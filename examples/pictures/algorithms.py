@@ -35,7 +35,9 @@ LINES = MappingProxyType(
         "adamaxw": (Line("adamaxw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
         "adamw": (Line("adamw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
         "amsgrad": (Line("amsgrad", 0.2, 0.1),),
+        "asgd": (Line("asgd", 0.09, 0.01),),
         "fromage": (Line("fromage", 0.1, 0.03),),
+        "ftrl": (Line("ftrl", 0.5, 0.5), Line("l1 = 1", 0.5, 0.5, {"l1": 1.0})),
         "lamb": (Line("lamb", 0.1, 0.03),),
         "lars": (Line("lars, coefficient 1", 0.02, 0.01, {"trust_coefficient": 1.0}),),
         "lbfgs": (Line("lbfgs", None, None),),
@@ -44,6 +46,11 @@ LINES = MappingProxyType(
         "nadamw": (Line("nadamw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
         "newton": (Line("newton", None, None),),
         "noisy_sgd": (Line("noisy_sgd, eta 1", 0.05, 0.005, {"eta": 1.0, "key": 0}),),
+        "optimistic_adam": (Line("optimistic_adam", 0.1, 0.05),),
+        "optimistic_adam_v2": (Line("optimistic_adam_v2", 0.1, 0.05),),
+        "optimistic_gradient_descent": (
+            Line("optimistic_gradient_descent", 0.03, 0.005),
+        ),
         "radam": (Line("radam", 0.05, 0.005),),
         "rmsprop": (
             Line("rmsprop", 0.1, 0.03),

@@ -30,7 +30,14 @@ from gradtx.optimizers.amsgrad import (
     amsgrad as amsgrad,
     scale_by_amsgrad as scale_by_amsgrad,
 )
+from gradtx.optimizers.asgd import (
+    ScaleByAsgdState as ScaleByAsgdState,
+    asgd as asgd,
+    asgd_eval_params as asgd_eval_params,
+    scale_by_asgd as scale_by_asgd,
+)
 from gradtx.optimizers.fromage import fromage as fromage
+from gradtx.optimizers.ftrl import FtrlState as FtrlState, ftrl as ftrl
 from gradtx.optimizers.lamb import lamb as lamb
 from gradtx.optimizers.lars import lars as lars
 from gradtx.optimizers.lbfgs import (

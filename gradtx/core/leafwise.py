@@ -10,7 +10,7 @@ from gradtx.core.axes import need_whole
 from gradtx.core.call import show
 from gradtx.core.numerics import safe_increment
 from gradtx.core.plan import Inputs, check_shapes, check_state, planned
-from gradtx.core.trees import absent, compute_dtype, failure, leaves_of
+from gradtx.core.trees import absent, compute_dtype, failure, is_abstract, leaves_of
 from gradtx.core.types import EmptyState
 
 
@@ -60,6 +60,16 @@ def zeros(dtype: Any = None, *, real: bool = False) -> Slot:
       Array([0, 0], dtype=bfloat16)
     """
     return full(0, dtype, real=real)
+
+
+def copied(dtype: Any = None) -> Slot:
+    """A slot that starts as the parameter, in an array of its own; see `full`."""
+
+    def init(p: Any) -> jax.Array:
+        chosen = slot_dtype(p, dtype)
+        return jnp.zeros_like(p, chosen) if is_abstract(p) else jnp.array(p, chosen)
+
+    return Slot(init)
 
 
 def leafwise(

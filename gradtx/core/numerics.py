@@ -75,6 +75,25 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
+def after(x: jax.Array, y: jax.Array) -> jax.Array:
+    """x, computed when y is there: an order that XLA would not keep otherwise.
+
+    An old buffer that y reads may then be written over by what is made of x; XLA
+    copies it where it does not know who comes first. The same number, but for a NaN
+    in y. Complex numbers have no order, and go by their real parts.
+    """
+    if jnp.iscomplexobj(x):
+        return jax.lax.complex(after(x.real, y.real), x.imag)
+    y = y.real.astype(x.dtype)
+    return jnp.maximum(x, jnp.minimum(x, y))
+
+
+@after.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    return after(*primals), tangents[0]
+
+
+@jax.custom_jvp
 def norm_of(total: jax.Array, size: jax.Array) -> jax.Array:
     """A norm `size`, with the derivative of root(total): 0 where it is 0.
 

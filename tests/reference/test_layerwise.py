@@ -9,6 +9,7 @@ import pytest
 import gradtx
 
 from .loops import example, single, steps_of
+from .optimizers_layerwise import averaged
 
 
 def polyak(grads, w, values, longest, scaling, f_min, eps, variant):
@@ -135,3 +136,114 @@ def test_noisy_sgd_is_sgd_on_gradients_with_noise():
     np.testing.assert_array_equal(
         again.update(g, again.init(g))[0]["w"], tx.update(g, tx.init(g))[0]["w"]
     )
+
+
+def test_optimism_comes_to_rest_where_descent_circles():
+    # min over x, max over y of x y: Daskalakis et al. 2018, section 2.
+    def far(tx):
+        players = (jnp.ones([]), jnp.ones([]))
+
+        def body(carry, _):
+            (x, y), state = carry
+            players, state = tx.step((y, -x), state, (x, y))
+            return (players, state), None
+
+        run = jax.lax.scan(body, (players, tx.init(players)), None, 400)
+        return float(gradtx.global_norm(run[0][0]))
+
+    assert far(gradtx.sgd(0.2)) > 100
+    assert far(gradtx.optimistic_gradient_descent(0.2)) < 1e-3
+
+
+def test_asgd_averages_the_iterates_and_gives_them():
+    params, grads = example()
+    rule = {"lambd": 0.5, "alpha": 0.6, "t0": 4.0, "weight_decay": 0.1}
+    tx = gradtx.chain(gradtx.scale(1.0), gradtx.asgd(0.05, **rule))
+    with jax.enable_x64(True):
+        p = jax.tree.map(jnp.asarray, params)
+        state = tx.init(p)
+        np.testing.assert_array_equal(
+            gradtx.asgd_eval_params(state, p)["w"], params["w"]
+        )
+        step = jax.jit(tx.step)
+        for g in steps_of(grads):
+            p, state = step(g, state, p)
+        found = gradtx.asgd_eval_params(state, p)
+    for key, w in params.items():
+        calls = {k: (lambda step, v=v: v) for k, v in rule.items() if k[0] == "w"}
+        path = averaged(grads[key], w, lambda step: 0.05, **{**rule, **calls})
+        *_, (last, average) = path
+        np.testing.assert_allclose(p[key], last, rtol=1e-12)
+        np.testing.assert_allclose(found[key], average, rtol=1e-12)
+    with pytest.raises(KeyError, match="average"):
+        gradtx.asgd_eval_params(gradtx.sgd(0.1).init(p), p)
+
+
+def test_the_average_is_nearer_than_the_iterates():
+    # Polyak & Juditsky 1992: noise keeps the iterates away from the minimum at 0.
+    tx = gradtx.asgd(0.5, lambd=0.0, t0=100)
+    noise = jax.random.normal(jax.random.key(0), (1000, 200))
+
+    def body(carry, e):
+        p, state = carry
+        return tx.step(p + e, state, p), None
+
+    p = jnp.ones(200)
+    (p, state), _ = jax.lax.scan(body, (p, tx.init(p)), noise)
+    average = gradtx.asgd_eval_params(state, p)
+    # One iterate deviates by sqrt(0.5 / 1.5), the average by 1 / sqrt(900).
+    np.testing.assert_allclose(jnp.std(p), (1 / 3) ** 0.5, rtol=0.15)
+    np.testing.assert_allclose(jnp.std(average), 1 / 30, rtol=0.15)
+
+
+def test_ftrl_without_penalties_is_descent_by_entries():
+    # McMahan et al. 2013, section 3.1: the rate is alpha / (beta + sqrt(n)).
+    params, grads = example()
+    for key, w in params.items():
+        n, x = 0, w
+        for g in grads[key]:
+            n = n + g**2
+            x = x - 0.3 / (0.5 + np.sqrt(n)) * g
+        with jax.enable_x64(True):
+            tx = gradtx.ftrl(0.3, beta=0.5)
+            p = jnp.asarray(w)
+            state = tx.init(p)
+            for g in grads[key]:
+                p, state = jax.jit(tx.step)(g, state, p)
+        np.testing.assert_allclose(p, x, rtol=1e-12)
+
+
+def test_ftrl_comes_to_sparse_weights():
+    # Ten features, three of which count; an example a step, with noise.
+    rng = np.random.default_rng(0)
+    truth = np.zeros(10, np.float32)
+    truth[:3] = 2.0, -1.5, 1.0
+    x = rng.normal(size=(2000, 10)).astype(np.float32)
+    y = x @ truth + 0.1 * rng.normal(size=2000).astype(np.float32)
+
+    def train(tx):
+        def body(carry, example):
+            p, state = carry
+            x, y = example
+            return tx.step((x @ p - y) * x, state, p), None
+
+        p = jnp.zeros(10)
+        return jax.lax.scan(body, (p, tx.init(p)), (x, y))[0][0]
+
+    sparse, dense = (train(gradtx.ftrl(0.5, l1=l1)) for l1 in (30.0, 0.0))
+    np.testing.assert_array_equal(sparse[3:], 0)
+    assert (jnp.abs(dense[3:]) > 0).all()
+    np.testing.assert_allclose(sparse[:3], truth[:3], atol=0.05)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32])
+def test_ftrl_and_asgd_on_narrow_tiny_or_large_gradients(dtype):
+    for tx in (gradtx.ftrl(0.1, l1=1e-3), gradtx.asgd(1e-3, t0=0)):
+        for scale in (0.0, 1e-30, 6e4, 1e36 if dtype != jnp.float16 else 6e4):
+            p, g = jnp.ones(3, dtype), jnp.full(3, scale, dtype)
+            state = tx.init(p)
+            for _ in range(3):
+                p, state = tx.step(g, state, p)
+            for leaf in jax.tree.leaves((p, state)):
+                finite = jnp.isfinite(leaf).all()
+                assert finite, (tx, scale, leaf)

@@ -11,6 +11,8 @@ WORKLOADS = compiled()
 NO_TEMPORARIES = 0.1  # bytes a parameter: scalars and small leaves joined for a norm
 STORED = {
     "lamb": 4.1,  # a direction made of quotients is whole before its norm is known
+    "optimistic_adam": 4.1,  # Adam's, made of quotients, moves now and is kept
+    "optimistic_adam_v2": 4.1,
     "noisy_sgd": 14.0,  # random bits on their way to noise
 }
 HOW = "If it is meant to: python -m tests.benchmarks.costs"
