@@ -158,8 +158,8 @@ def optimistic_adam_v2(
 @trajectory
 def asgd(grads, w, learning_rate, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0.0):
     """Polyak & Juditsky 1992, with the rates of torch.optim.ASGD; the iterates."""
-    for w, _ in averaged(grads, w, learning_rate, lambd, alpha, t0, weight_decay):
-        yield w
+    for new, _ in averaged(grads, w, learning_rate, lambd, alpha, t0, weight_decay):
+        yield new
 
 
 def averaged(grads, w, learning_rate, lambd, alpha, t0, weight_decay):
