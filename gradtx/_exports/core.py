@@ -41,7 +41,7 @@ from gradtx.core.types import (
     State as State,
     Updates as Updates,
 )
-from gradtx.tree.norms import norm as global_norm
+from gradtx.tree.norms import global_norm as global_norm
 from gradtx.tree.safe import (
     safe_norm as safe_norm,
     safe_root_mean_squares as safe_root_mean_squares,

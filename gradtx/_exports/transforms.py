@@ -1,5 +1,13 @@
 """The public names of the transformations, each once."""
 
+from gradtx.transforms.apply_every import (
+    ApplyEvery as ApplyEvery,
+    apply_every as apply_every,
+)
+from gradtx.transforms.blocks import (
+    scale_by_param_block_norm as scale_by_param_block_norm,
+    scale_by_param_block_rms as scale_by_param_block_rms,
+)
 from gradtx.transforms.clip import (
     adaptive_grad_clip as adaptive_grad_clip,
     clip as clip,
@@ -11,6 +19,10 @@ from gradtx.transforms.clip import (
 from gradtx.transforms.decay import (
     AddDecayedWeightsState as AddDecayedWeightsState,
     add_decayed_weights as add_decayed_weights,
+)
+from gradtx.transforms.grokfast import (
+    GrokfastState as GrokfastState,
+    grokfast as grokfast,
 )
 from gradtx.transforms.momentum import (
     DampenedTraceState as DampenedTraceState,
@@ -43,6 +55,11 @@ from gradtx.transforms.scale import (
     scale as scale,
     scale_by_learning_rate as scale_by_learning_rate,
     scale_by_schedule as scale_by_schedule,
+)
+from gradtx.transforms.schedule_free import (
+    ScheduleFreeState as ScheduleFreeState,
+    schedule_free as schedule_free,
+    schedule_free_eval_params as schedule_free_eval_params,
 )
 from gradtx.transforms.stateless import (
     identity as identity,

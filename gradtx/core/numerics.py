@@ -1,24 +1,42 @@
 """Numerical pieces that rules share."""
 
+import functools
 import math
+import operator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from gradtx.core import check
+from gradtx.core.trees import as_array
 
 
-def safe_increment(count: jax.Array) -> jax.Array:
+def safe_increment(count: Any) -> jax.Array:
     """Add one, stopping at the largest number of the dtype instead of wrapping.
+
+    Args:
+      count: of integers, signed or not, or floating.
+
+    Raises:
+      ValueError: of bools or complex numbers.
 
     Example:
       >>> import jax.numpy as jnp, gradtx
       >>> gradtx.safe_increment(jnp.int32(2**31 - 1))
       Array(2147483647, dtype=int32)
     """
-    return jnp.where(count < jnp.iinfo(count.dtype).max, count + 1, count)
+    count = as_array(count)
+    if jnp.issubdtype(count.dtype, jnp.integer):
+        info: Any = jnp.iinfo(count.dtype)
+    elif jnp.issubdtype(count.dtype, jnp.floating):
+        info = jnp.finfo(count.dtype)
+    else:
+        raise ValueError(f"count must be whole or floating, got {count.dtype}.")
+    # Of the dtype: as an int the largest of uint32 is beyond JAX's.
+    return jnp.where(count < np.asarray(info.max, count.dtype), count + 1, count)
 
 
 def abs_sq(x: jax.Array) -> jax.Array:
@@ -74,23 +92,26 @@ def _(primals: Any, tangents: Any) -> Any:
     return value, _half_over(value) * tangents[0]
 
 
-@jax.custom_jvp
-def after(x: jax.Array, y: jax.Array) -> jax.Array:
-    """x, computed when y is there: an order that XLA would not keep otherwise.
+def again(x: Any) -> Any:
+    """The same arrays, from which XLA computes again what it would store for two uses.
 
-    An old buffer that y reads may then be written over by what is made of x; XLA
-    copies it where it does not know who comes first. The same number, but for a NaN
-    in y. Complex numbers have no order, and go by their real parts.
+    A sum over entries takes what it sums in as it computes it, but for what has another
+    use, be it a number or a row made as large as a matrix: that is stored in full. What
+    is made of arrays that seem to be others has one use.
     """
-    if jnp.iscomplexobj(x):
-        return jax.lax.complex(after(x.real, y.real), x.imag)
-    y = y.real.astype(x.dtype)
-    return jnp.maximum(x, jnp.minimum(x, y))
+    return lax.optimization_barrier(x)
 
 
-@after.defjvp
+@jax.custom_jvp
+def inverse_root(x: jax.Array) -> jax.Array:
+    """1 / sqrt(x), and 0, as its derivative, where x is 0: nothing has been seen."""
+    return jnp.where(x == 0, 0, 1 / jnp.sqrt(jnp.where(x == 0, 1, x)))
+
+
+@inverse_root.defjvp
 def _(primals: Any, tangents: Any) -> Any:
-    return after(*primals), tangents[0]
+    value = inverse_root(primals[0])
+    return value, -0.5 * value**3 * tangents[0]
 
 
 @jax.custom_jvp
@@ -152,6 +173,29 @@ def shrinking(size: jax.Array, limit: Any) -> tuple[jax.Array, jax.Array]:
     return first, jnp.where(inside, 1, limit / there)
 
 
+def after(value: Any, *known: jax.Array) -> jax.Array:
+    """The value, in a program not before others are known; NaN where one is NaN.
+
+    What writes over a buffer has to wait for what reads it (a sum over it, other new
+    state), or XLA copies it first, 4 bytes of memory for each parameter. A barrier does
+    not do: on a CPU it is gone before that is decided. Arrays among the others must be
+    stored anyway, or XLA computes them twice.
+    """
+    broken = functools.reduce(operator.or_, map(jnp.isnan, known))
+    if not isinstance(value, jax.Array):
+        value = jnp.asarray(value, known[0].dtype)
+    return jnp.where(broken, jnp.nan, value)
+
+
+def settled(x: jax.Array, known: jax.Array) -> jax.Array:
+    """The array, computed once and stored; NaN where another is NaN.
+
+    XLA computes what is cheap anew in each use, and then copies the buffers that it
+    needs for that, if they are donated. A division is dear.
+    """
+    return x / jnp.where(jnp.isnan(known), known, 1)
+
+
 def as_float(count: Any) -> jax.Array:
     """A count as a floating scalar: float32, or float64 under x64."""
     return jnp.asarray(count, jax.dtypes.canonicalize_dtype(float))
@@ -168,7 +212,12 @@ def value_at(name: str, schedule: Any, count: Any) -> jax.Array:
     return as_float(value)
 
 
-def divide(a: jax.Array, b: jax.Array, eps: Any) -> jax.Array:
+def now(name: str, value: Any, count: Any) -> Any:
+    """A number as it is, or what a schedule says for a count; see `value_at`."""
+    return value_at(name, value, count) if callable(value) else value
+
+
+def divide(a: Any, b: jax.Array, eps: Any) -> jax.Array:
     """a / b, and 0 where b is 0; eps is what keeps b above 0, if it is above 0."""
     if isinstance(eps, float | int) and eps > 0:
         return a / b

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from gradtx.core import check
 from gradtx.core.compose import chain
-from gradtx.core.leafwise import copied, leafwise
+from gradtx.core.leafwise import initial, leafwise
 from gradtx.core.masking import MaskOrFn
 from gradtx.core.numerics import as_float, safe_increment, value_at
 from gradtx.core.plan import Inputs, check_shapes, check_state, planned
@@ -75,7 +75,9 @@ def scale_by_asgd(
         update = -rate * (g + lambd * p)
         return update, kept * average + weight * (p + update)
 
-    make, _ = leafwise(_Average, lambda g, a: (g, a), average=copied(accumulator_dtype))
+    make, _ = leafwise(
+        _Average, lambda g, a: (g, a), average=initial(accumulator_dtype)
+    )
 
     def rate_at(count):
         if callable(learning_rate):

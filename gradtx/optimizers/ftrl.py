@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from gradtx.core import check
-from gradtx.core.leafwise import Slot, copied, leafwise, zeros
+from gradtx.core.leafwise import Slot, initial, leafwise, zeros
 from gradtx.core.numerics import after, divide
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar, Updates
@@ -87,7 +87,7 @@ def ftrl(
         return divide(best, scale, beta) - p, z, size
 
     def start(p):
-        own = copied().init(p)
+        own = initial().init(p)
         return (-beta / learning_rate * own).astype(own.dtype)
 
     return leafwise(

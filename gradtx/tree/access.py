@@ -266,14 +266,15 @@ def _none_found(tree: Any, key: Any) -> str:
     return text
 
 
-class _Placeholder:
+class Placeholder:
     """A node without leaves that stands for parameters; `index` says for which."""
 
     def __init__(self, index: int | None):
         self.index = index
+        self.stands_for_all = index is None  # whichever the parameters are
 
 
-jax.tree_util.register_static(_Placeholder)
+jax.tree_util.register_static(Placeholder)
 
 
 def map_params(
@@ -295,8 +296,8 @@ def map_params(
       initable: a transformation, or its `init`.
       f: `f(leaf, *rest_leaves)` for each leaf of the state that a parameter made.
       state: the state, or a tree like it (of shapes, of shardings).
-      *rest: trees like the parameters. A mask or labels that are given as trees, not
-        as functions, need at least one: it tells what the parameters look like.
+      *rest: trees like the parameters. An `init` that looks at them needs at least one:
+        it tells what they look like.
       transform_non_params: applied to the other leaves; by default they stay.
       is_leaf: what else is a leaf of the state.
 
@@ -316,13 +317,13 @@ def map_params(
     init = getattr(initable, "init", initable)
     treedef = leaves_of(rest[0])[1] if rest else None
     columns = [leaves_like(treedef, tree, "rest", rest[0]) for tree in rest]
-    params: Any = _Placeholder(None)
+    params: Any = Placeholder(None)
     if treedef is not None:
-        params = treedef.unflatten(map(_Placeholder, range(len(columns[0]))))
+        params = treedef.unflatten(map(Placeholder, range(len(columns[0]))))
     try:
         made = init(params)
     except Exception as error:
-        hint = "" if rest else "; with a mask or labels given as a tree, give rest"
+        hint = "" if rest else "; give rest, which says what they look like"
         raise TypeError(
             f"map_params: init does not work on placeholders for the parameters{hint}."
         ) from error
@@ -331,13 +332,11 @@ def map_params(
         return isinstance(x, MaskedNode) or (is_leaf is not None and is_leaf(x))
 
     def each(place: Any, part: Any) -> Any:
-        if not isinstance(place, _Placeholder):
+        if not isinstance(place, Placeholder):
             return part if transform_non_params is None else transform_non_params(part)
         row = [] if place.index is None else [column[place.index] for column in columns]
         return jax.tree.map(
             lambda x: x if isinstance(x, MaskedNode) else f(x, *row), part, is_leaf=stop
         )
 
-    return jax.tree.map(
-        each, made, state, is_leaf=lambda x: isinstance(x, _Placeholder)
-    )
+    return jax.tree.map(each, made, state, is_leaf=lambda x: isinstance(x, Placeholder))

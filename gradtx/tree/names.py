@@ -74,12 +74,12 @@ class _Namer:
                 name: self.tree(member, state[name], self.claim(scope, name))
                 for name, member in call.args
             }
-        inner = _inner(tx)
-        if _is_alias(tx):
+        inner = inner_of_wrapper(tx)
+        if is_alias(tx):
             if inner is None:
                 base = base or self.claim(scope, call.name)
             return self.tree(tx.made_of, state, base or scope, base)
-        if inner is not None and _has_no_own(tx, inner, state):
+        if inner is not None and has_no_own(tx, inner, state):
             return self.tree(inner, state, scope, base)
         base = base or self.claim(scope, _factory(call))
         if call.factory is partition:
@@ -90,7 +90,7 @@ class _Namer:
                 )
                 for label, part in state.inner_states.items()
             }
-        field = None if inner is None else _inner_field(state)
+        field = None if inner is None else inner_field(state)
         if field is None:
             return self.fields(base, state)
         own = self.fields(base, state._replace(**{field: None}))
@@ -136,18 +136,18 @@ def _core(members: tuple[Any, ...]) -> int | None:
     return None
 
 
-def _is_alias(tx: GradientTransformation) -> bool:
+def is_alias(tx: GradientTransformation) -> bool:
     """Whether its state is that of what it is made of."""
     made_of = tx.made_of
     return made_of is not None and unguarded(tx.init) is unguarded(made_of.init)
 
 
-def _inner(tx: Any) -> Any:
+def inner_of_wrapper(tx: Any) -> Any:
     """The one transformation that it wraps; None where there is not one."""
     call = getattr(tx, "call", None)
     if call is None:
         return None
-    if tx.made_of is not None and not _is_alias(tx):  # by inject_hyperparams
+    if tx.made_of is not None and not is_alias(tx):  # by inject_hyperparams
         return tx.made_of
     found = [x for x in call.bound.arguments.values() if _is_transformation(x)]
     return found[0] if len(found) == 1 else None
@@ -163,13 +163,13 @@ def _is_transformation(x: Any) -> bool:
     return True
 
 
-def _inner_field(state: Any) -> str | None:
+def inner_field(state: Any) -> str | None:
     """The field of a wrapper's state that holds the inner one."""
     fields = getattr(state, "_fields", ())
     return next((name for name in fields if name.endswith("_state")), None)
 
 
-def _has_no_own(tx: Any, inner: Any, state: Any) -> bool:
+def has_no_own(tx: Any, inner: Any, state: Any) -> bool:
     """Whether a wrapper's state is the inner transformation's."""
     if _named_for(tx, state):
         return False
@@ -177,10 +177,10 @@ def _has_no_own(tx: Any, inner: Any, state: Any) -> bool:
     while wrapped is not None:
         if _named_for(wrapped, state):
             return True
-        wrapped = _inner(wrapped)
-    if _inner_field(state) is not None:
+        wrapped = inner_of_wrapper(wrapped)
+    if inner_field(state) is not None:
         return False
-    while getattr(inner, "made_of", None) is not None and _is_alias(inner):
+    while getattr(inner, "made_of", None) is not None and is_alias(inner):
         inner = inner.made_of
     call = getattr(inner, "call", None)
     if call is not None and call.factory is chain:
