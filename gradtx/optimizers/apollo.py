@@ -10,7 +10,7 @@ from jax import lax
 from gradtx.core import check
 from gradtx.core.axes import need_whole
 from gradtx.core.compose import chain
-from gradtx.core.leafwise import Slot, leafwise, slot_dtype
+from gradtx.core.leafwise import Slot, filled, slot_dtype
 from gradtx.core.masking import MaskOrFn
 from gradtx.core.numerics import (
     abs_sq,
@@ -35,14 +35,6 @@ class ScaleByApolloState(NamedTuple):
     mu: Updates  # first moment of the projected gradient, float32 at least
     nu: Updates  # second moment, real
     norm: Updates  # of the last scaled gradient, a real number a leaf
-
-
-class _Own(NamedTuple):
-    """What `leafwise` makes of the state."""
-
-    mu: Updates
-    nu: Updates
-    norm: Updates
 
 
 @transformation
@@ -152,20 +144,17 @@ def scale_by_apollo(
 
         return Slot(init, like_param=False)
 
-    made, _ = leafwise(
-        _Own,
-        rule,
-        mu=moment(mu_dtype, False),
-        nu=moment(nu_dtype, True),
-        norm=Slot(
-            lambda p: jnp.zeros([], slot_dtype(p, real=True)),
-            like_param=False,
-        ),
+    slots = (
+        moment(mu_dtype, False),
+        moment(nu_dtype, True),
+        Slot(lambda p: jnp.zeros([], slot_dtype(p, real=True)), like_param=False),
     )
 
     def init(params):
         start = jax.random.key(key) if isinstance(key, int) else jnp.copy(key)
-        return ScaleByApolloState(jnp.zeros([], jnp.int32), start, *made(params))
+        count = jnp.zeros([], jnp.int32)
+        made = (filled(slot, params) for slot in slots)
+        return ScaleByApolloState(count, start, *made)
 
     def prepare(updates, state, params):
         check_state(state, ScaleByApolloState)
