@@ -24,6 +24,8 @@ SGD = Line("sgd", 0.09, 0.01)
 # The rates are round ones at which the typical path of an optimizer shows.
 LINES = MappingProxyType(
     {
+        "acprop": (Line("acprop", 0.1, 0.01),),
+        "adabelief": (Line("adabelief", 0.1, 0.1),),
         "adadelta": (Line("adadelta, eps 0.001", 1.0, 1.0, {"eps": 1e-3}),),
         "adafactor": (Line("adafactor", 0.1, 0.05),),
         "adagrad": (Line("adagrad", 0.5, 0.5),),
@@ -36,26 +38,49 @@ LINES = MappingProxyType(
         "adamax": (Line("adamax", 0.2, 0.1),),
         "adamaxw": (Line("adamaxw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
         "adamw": (Line("adamw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
+        "adan": (Line("adan", 0.2, 0.1),),
+        "ademamix": (
+            Line("ademamix, b3 0.99, alpha 2", 0.2, 0.1, {"b3": 0.99, "alpha": 2.0}),
+        ),
+        "adopt": (Line("adopt", 0.2, 0.2),),
         "amsgrad": (Line("amsgrad", 0.2, 0.1),),
         "apollo": (Line("apollo (of a vector: Adam)", 0.2, 0.1),),
         "apollo_mini": (Line("apollo_mini (of a vector: Adam)", 0.2, 0.1),),
         "came": (Line("came", 0.2, 0.1),),
+        "cocob": (
+            Line("cocob", 1.0, 1.0),
+            Line("alpha = 10", 1.0, 1.0, {"alpha": 10.0}),
+        ),
+        "dadapt_adamw": (Line("dadapt_adamw", 1.0, 1.0),),
+        "dog": (
+            Line("dog, from 0.01", 1.0, 1.0, {"init_step": ("heuristic", 1e-2)}),
+            Line("dog, from 0.1", 1.0, 1.0, {"init_step": ("heuristic", 1e-1)}),
+        ),
+        "dowg": (Line("dowg", 1.0, 1.0),),
         "fromage": (Line("fromage", 0.1, 0.03),),
         "galore": (Line("galore (of a vector: Adam)", 0.2, 0.1),),
         "lamb": (Line("lamb", 0.1, 0.03),),
+        "laprop": (Line("laprop", 0.2, 0.1),),
         "lars": (Line("lars, coefficient 1", 0.02, 0.01, {"trust_coefficient": 1.0}),),
         "lbfgs": (Line("lbfgs", None, None),),
         "lion": (Line("lion", 0.05, 0.02),),
+        "madgrad": (Line("madgrad", 0.1, 0.1),),
+        "mars": (Line("mars", 0.2, 0.05),),
+        "momo": (Line("momo, at most", 1.0, 1.0),),
+        "momo_adam": (Line("momo_adam, at most", 1.0, 1.0),),
         "nadam": (Line("nadam", 0.2, 0.1),),
         "nadamw": (Line("nadamw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
         "newton": (Line("newton", None, None),),
         "novograd": (Line("novograd", 0.02, 0.01),),
+        "prodigy": (Line("prodigy", 1.0, 1.0),),
         "radam": (Line("radam", 0.05, 0.005),),
         "rmsprop": (
             Line("rmsprop", 0.1, 0.03),
             Line("momentum 0.9", 0.02, 0.003, {"momentum": 0.9}),
         ),
         "rprop": (Line("rprop", 0.1, 0.1),),
+        "schedule_free_adamw": (Line("schedule_free_adamw", 0.5, 0.2),),
+        "schedule_free_sgd": (Line("schedule_free_sgd", 0.09, 0.01),),
         "sgd": (
             SGD,
             Line("momentum 0.9", 0.02, 0.001, {"momentum": 0.9}),
@@ -63,10 +88,14 @@ LINES = MappingProxyType(
         ),
         "sign_sgd": (Line("sign_sgd", 0.05, 0.02),),
         "signum": (Line("signum", 0.05, 0.02),),
+        "simplified_ademamix": (
+            Line("simplified_ademamix, b1 0.9", 0.02, 0.01, {"b1": 0.9}),
+        ),
         "sm3": (Line("sm3", 0.5, 0.5),),
         "stable_adamw": (
             Line("stable_adamw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),
         ),
+        "yogi": (Line("yogi", 0.2, 0.1),),
     }
 )
 STEPS = 60, 200

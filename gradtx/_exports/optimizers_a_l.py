@@ -1,5 +1,14 @@
 """The public names of the optimizers from A to L, each once."""
 
+from gradtx.optimizers.acprop import (
+    acprop as acprop,
+    scale_by_acprop as scale_by_acprop,
+)
+from gradtx.optimizers.adabelief import (
+    ScaleByBeliefState as ScaleByBeliefState,
+    adabelief as adabelief,
+    scale_by_belief as scale_by_belief,
+)
 from gradtx.optimizers.adadelta import (
     ScaleByAdaDeltaState as ScaleByAdaDeltaState,
     adadelta as adadelta,
@@ -38,6 +47,20 @@ from gradtx.optimizers.adamw import (
     adamw as adamw,
     nadamw as nadamw,
 )
+from gradtx.optimizers.adan import (
+    ScaleByAdanState as ScaleByAdanState,
+    adan as adan,
+    scale_by_adan as scale_by_adan,
+)
+from gradtx.optimizers.ademamix import (
+    ScaleByAdemamixState as ScaleByAdemamixState,
+    ademamix as ademamix,
+    scale_by_ademamix as scale_by_ademamix,
+)
+from gradtx.optimizers.adopt import (
+    adopt as adopt,
+    scale_by_adopt as scale_by_adopt,
+)
 from gradtx.optimizers.amsgrad import (
     ScaleByAmsgradState as ScaleByAmsgradState,
     amsgrad as amsgrad,
@@ -54,6 +77,27 @@ from gradtx.optimizers.came import (
     came as came,
     scale_by_came as scale_by_came,
 )
+from gradtx.optimizers.cocob import (
+    COCOBState as COCOBState,
+    cocob as cocob,
+    scale_by_cocob as scale_by_cocob,
+)
+from gradtx.optimizers.dadapt_adamw import (
+    DAdaptAdamWState as DAdaptAdamWState,
+    dadapt_adamw as dadapt_adamw,
+)
+from gradtx.optimizers.distance_over_gradients import (
+    ScaleByDistanceOverGradientsState as ScaleByDistanceOverGradientsState,
+    scale_by_distance_over_gradients as scale_by_distance_over_gradients,
+)
+from gradtx.optimizers.dog import (
+    DoGState as DoGState,
+    DoWGState as DoWGState,
+    dog as dog,
+    dowg as dowg,
+    scale_by_dog as scale_by_dog,
+    scale_by_dowg as scale_by_dowg,
+)
 from gradtx.optimizers.fromage import (
     fromage as fromage,
 )
@@ -65,6 +109,10 @@ from gradtx.optimizers.galore import (
 )
 from gradtx.optimizers.lamb import (
     lamb as lamb,
+)
+from gradtx.optimizers.laprop import (
+    laprop as laprop,
+    scale_by_laprop as scale_by_laprop,
 )
 from gradtx.optimizers.lars import (
     lars as lars,

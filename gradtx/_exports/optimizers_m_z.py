@@ -1,5 +1,21 @@
 """The public names of the optimizers from M to Z, each once."""
 
+from gradtx.optimizers.madgrad import (
+    MadgradState as MadgradState,
+    madgrad as madgrad,
+    scale_by_madgrad as scale_by_madgrad,
+)
+from gradtx.optimizers.mars import (
+    ScaleByMarsState as ScaleByMarsState,
+    mars as mars,
+    scale_by_mars as scale_by_mars,
+)
+from gradtx.optimizers.momo import (
+    MomoAdamState as MomoAdamState,
+    MomoState as MomoState,
+    momo as momo,
+    momo_adam as momo_adam,
+)
 from gradtx.optimizers.nadam import (
     ScaleByNadamState as ScaleByNadamState,
     nadam as nadam,
@@ -14,6 +30,10 @@ from gradtx.optimizers.novograd import (
     ScaleByNovogradState as ScaleByNovogradState,
     novograd as novograd,
     scale_by_novograd as scale_by_novograd,
+)
+from gradtx.optimizers.prodigy import (
+    ProdigyState as ProdigyState,
+    prodigy as prodigy,
 )
 from gradtx.optimizers.radam import (
     radam as radam,
@@ -33,6 +53,10 @@ from gradtx.optimizers.rprop import (
     rprop as rprop,
     scale_by_rprop as scale_by_rprop,
 )
+from gradtx.optimizers.schedule_free import (
+    schedule_free_adamw as schedule_free_adamw,
+    schedule_free_sgd as schedule_free_sgd,
+)
 from gradtx.optimizers.sgd import (
     sgd as sgd,
 )
@@ -40,6 +64,11 @@ from gradtx.optimizers.sign_sgd import (
     scale_by_sign as scale_by_sign,
     sign_sgd as sign_sgd,
     signum as signum,
+)
+from gradtx.optimizers.simplified_ademamix import (
+    ScaleBySimplifiedAdEMAMixState as ScaleBySimplifiedAdEMAMixState,
+    scale_by_simplified_ademamix as scale_by_simplified_ademamix,
+    simplified_ademamix as simplified_ademamix,
 )
 from gradtx.optimizers.sm3 import (
     ScaleBySM3State as ScaleBySM3State,
@@ -49,4 +78,8 @@ from gradtx.optimizers.sm3 import (
 from gradtx.optimizers.stable_adamw import (
     scale_by_stable_adamw as scale_by_stable_adamw,
     stable_adamw as stable_adamw,
+)
+from gradtx.optimizers.yogi import (
+    scale_by_yogi as scale_by_yogi,
+    yogi as yogi,
 )

@@ -20,6 +20,10 @@ from gradtx.transforms.decay import (
     AddDecayedWeightsState as AddDecayedWeightsState,
     add_decayed_weights as add_decayed_weights,
 )
+from gradtx.transforms.grokfast import (
+    GrokfastState as GrokfastState,
+    grokfast as grokfast,
+)
 from gradtx.transforms.momentum import (
     DampenedTraceState as DampenedTraceState,
     EmaState as EmaState,
@@ -47,6 +51,11 @@ from gradtx.transforms.scale import (
     scale as scale,
     scale_by_learning_rate as scale_by_learning_rate,
     scale_by_schedule as scale_by_schedule,
+)
+from gradtx.transforms.schedule_free import (
+    ScheduleFreeState as ScheduleFreeState,
+    schedule_free as schedule_free,
+    schedule_free_eval_params as schedule_free_eval_params,
 )
 from gradtx.transforms.stateless import (
     identity as identity,

@@ -4,6 +4,7 @@ from gradtx.wrappers.accumulate import (
     MultiSteps as MultiSteps,
     MultiStepsState as MultiStepsState,
 )
+from gradtx.wrappers.cautious import cautious as cautious
 from gradtx.wrappers.conditional import (
     ConditionallyMaskState as ConditionallyMaskState,
     ConditionallyTransformState as ConditionallyTransformState,
@@ -23,6 +24,10 @@ from gradtx.wrappers.lookahead import (
 )
 from gradtx.wrappers.masked import masked as masked
 from gradtx.wrappers.maximize import maximize as maximize
+from gradtx.wrappers.mechanize import (
+    MechanicState as MechanicState,
+    mechanize as mechanize,
+)
 from gradtx.wrappers.monitor import (
     MonitorState as MonitorState,
     SnapshotState as SnapshotState,

@@ -13,7 +13,9 @@ from gradtx.core.plan import Inputs, check_shapes, check_state, planned
 from gradtx.core.trees import (
     absent,
     compute_dtype,
+    dtype_of,
     failure,
+    is_abstract,
     leaves_of,
     with_shape,
 )
@@ -68,6 +70,32 @@ def zeros(dtype: Any = None, *, real: bool = False) -> Slot:
     return full(0, dtype, real=real)
 
 
+def initial(dtype: Any = None, *, narrow_only: bool = False) -> Slot:
+    """A slot that starts as a copy of the parameter.
+
+    Of a shape without an array it is zeros.
+
+    Args:
+      dtype: of the slot; by default the parameter's, at least float32. A complex
+        parameter has a complex one.
+      narrow_only: whether parameters of float32 and wider have none (`None`).
+
+    Raises:
+      ValueError: a dtype that is not floating or complex.
+    """
+    full(0, dtype)  # says what is wrong with the dtype
+
+    def init(p: Any) -> Any:
+        chosen = slot_dtype(p, dtype)
+        if jnp.issubdtype(dtype_of(p), jnp.complexfloating):
+            chosen = jnp.promote_types(chosen, jnp.complex64)
+        if narrow_only and chosen == dtype_of(p):
+            return None
+        return jnp.zeros(p.shape, chosen) if is_abstract(p) else jnp.array(p, chosen)
+
+    return Slot(init)
+
+
 def reduced(axes: Any, dtype: Any = None, *, keepdims: bool = False) -> Slot:
     """A slot of real zeros, shaped like the parameter without some of its axes.
 
@@ -104,12 +132,13 @@ def leafwise(
     scalars: Callable[[jax.Array], Sequence[Any]] | None = None,
     with_params: bool = False,
     whole_leaf: bool = False,
+    counter: str = "count",
     **slots: Slot,
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """A transformation from a rule for one array.
 
     Args:
-      State: the NamedTuple of the state: a `count` if it has that field, and the
+      State: the NamedTuple of the state: a count if it has that field, and the
         slots. `EmptyState` where there is none.
       rule: `rule(g, *slots, *scalars) -> update`, or `-> (update, *new_slots)` where
         there are slots; `rule(g, p, *slots, *scalars)` for `with_params=True`. Arrays
@@ -120,6 +149,7 @@ def leafwise(
       with_params: whether the rule takes the parameter, second; then `update` needs it.
       whole_leaf: whether the rule looks at more than one entry of a leaf. Then it does
         not run where a wrapper has split the leaves over devices.
+      counter: the name of the field that counts the steps.
       **slots: how each array of state is made, by field name, in the rule's order.
 
     Returns:
@@ -139,14 +169,14 @@ def leafwise(
       >>> scale_by_sign_of_momentum()
       scale_by_sign_of_momentum()
     """
-    check_parts(State, rule, scalars, slots)
-    counted = "count" in State._fields
+    check_parts(State, rule, scalars, slots, counter)
+    counted = counter in State._fields
     shaped = next((name for name, slot in slots.items() if slot.like_param), None)
 
     def init(params: Any) -> Any:
         fields = {name: filled(slot, params) for name, slot in slots.items()}
         if counted:
-            fields["count"] = jnp.zeros([], jnp.int32)
+            fields[counter] = jnp.zeros([], jnp.int32)
         return State(**fields)
 
     def prepare(updates: Any, state: Any, params: Any) -> Any:
@@ -156,8 +186,10 @@ def leafwise(
             need_whole()
         if shaped is not None:
             check_shapes(updates, getattr(state, shaped))
-        fields = {"count": safe_increment(state.count)} if counted else {}
-        values = _sequence(scalars(fields["count"])) if scalars else ()
+        fields = {}
+        if counted:
+            fields[counter] = safe_increment(getattr(state, counter))
+        values = _sequence(scalars(fields[counter])) if scalars else ()
 
         def rebuild(*columns: Any) -> Any:
             if not State._fields:
@@ -169,7 +201,13 @@ def leafwise(
     return planned(init, rule, prepare, with_params=with_params, slots=tuple(slots))
 
 
-def check_parts(State: Any, rule: Any, scalars: Any, slots: dict[str, Any]) -> None:
+def check_parts(
+    State: Any,
+    rule: Any,
+    scalars: Any,
+    slots: dict[str, Any],
+    counter: str = "count",
+) -> None:
     """Raise unless the arguments of `leafwise` go together.
 
     Raises:
@@ -186,10 +224,11 @@ def check_parts(State: Any, rule: Any, scalars: Any, slots: dict[str, Any]) -> N
             raise failure(
                 f"leafwise: {name} must be a function, got {fn!r:.60}.", TypeError
             )
-    if scalars is not None and "count" not in State._fields:
+    if scalars is not None and counter not in State._fields:
         raise failure(
             f"leafwise: scalars are computed from the count of steps, and "
-            f"{State.__name__} has no field `count`, only {_listed(State._fields)}.",
+            f"{State.__name__} has no field `{counter}`, only "
+            f"{_listed(State._fields)}.",
             TypeError,
         )
     for name, slot in slots.items():
@@ -199,7 +238,7 @@ def check_parts(State: Any, rule: Any, scalars: Any, slots: dict[str, Any]) -> N
                 f"{name}=zeros(), or {name}=full(value).",
                 TypeError,
             )
-    fields = [name for name in State._fields if name != "count"]
+    fields = [name for name in State._fields if name != counter]
     for name in slots:
         if name not in fields:
             raise failure(

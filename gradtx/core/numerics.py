@@ -1,6 +1,8 @@
 """Numerical pieces that rules share."""
 
+import functools
 import math
+import operator
 from typing import Any
 
 import jax
@@ -171,6 +173,29 @@ def shrinking(size: jax.Array, limit: Any) -> tuple[jax.Array, jax.Array]:
     return first, jnp.where(inside, 1, limit / there)
 
 
+def after(value: Any, *known: jax.Array) -> jax.Array:
+    """The value, in a program not before others are known; NaN where one is NaN.
+
+    What writes over a buffer has to wait for what reads it (a sum over it, other new
+    state), or XLA copies it first, 4 bytes of memory for each parameter. A barrier does
+    not do: on a CPU it is gone before that is decided. Arrays among the others must be
+    stored anyway, or XLA computes them twice.
+    """
+    broken = functools.reduce(operator.or_, map(jnp.isnan, known))
+    if not isinstance(value, jax.Array):
+        value = jnp.asarray(value, known[0].dtype)
+    return jnp.where(broken, jnp.nan, value)
+
+
+def settled(x: jax.Array, known: jax.Array) -> jax.Array:
+    """The array, computed once and stored; NaN where another is NaN.
+
+    XLA computes what is cheap anew in each use, and then copies the buffers that it
+    needs for that, if they are donated. A division is dear.
+    """
+    return x / jnp.where(jnp.isnan(known), known, 1)
+
+
 def as_float(count: Any) -> jax.Array:
     """A count as a floating scalar: float32, or float64 under x64."""
     return jnp.asarray(count, jax.dtypes.canonicalize_dtype(float))
@@ -185,6 +210,11 @@ def value_at(name: str, schedule: Any, count: Any) -> jax.Array:
     value = schedule(count)
     check.scalar(f"{name}(count)", value)
     return as_float(value)
+
+
+def now(name: str, value: Any, count: Any) -> Any:
+    """A number as it is, or what a schedule says for a count; see `value_at`."""
+    return value_at(name, value, count) if callable(value) else value
 
 
 def divide(a: Any, b: jax.Array, eps: Any) -> jax.Array:

@@ -107,8 +107,8 @@ class _Conversion:
 
     def node(self, target: Any, source: Any, path: str) -> Any:
         kinds = type(target).__name__, type(source).__name__
-        if kinds[0] == "MaskedNode" == kinds[1]:
-            return target
+        if "MaskedNode" in kinds and _all_masked(target) and _all_masked(source):
+            return target  # one node for a branch, or one a leaf
         if isinstance(target, Placeholder):
             return _copied(source)
         if kinds[1] == "MaskedState" != kinds[0]:  # a mask that gradtx keeps inside
@@ -239,6 +239,11 @@ class _Conversion:
 
 def _stops(x: Any) -> bool:
     return x is None or type(x).__name__ == "MaskedNode"
+
+
+def _all_masked(tree: Any) -> bool:
+    leaves = jax.tree.leaves(tree, is_leaf=_stops)
+    return all(map(_stops, leaves)) and not isinstance(tree, Placeholder)
 
 
 def _copied(tree: Any) -> Any:

@@ -179,8 +179,9 @@ def _parameters(there: Any, here: Any) -> Iterator[str]:
 
 
 def _same(a: Any, b: Any) -> bool:
-    if a is b or (hasattr(a, "init") and hasattr(b, "init")):  # pairs: by their numbers
-        return True
+    for kind in (lambda x: hasattr(x, "init"), inspect.isroutine):
+        if kind(a) and kind(b):  # transformations, functions: the tests compare numbers
+            return True
     try:
         return bool(a == b) or _shown(a) == _shown(b)
     except (TypeError, ValueError):

@@ -11,7 +11,7 @@ import pytest
 import gradtx
 import gradtx.optax as optax
 from gradtx.optax import _program
-from gradtx.optax._names import NAMES
+from gradtx.optax._names import NAMES, VERSION
 from gradtx.testing import VALUES
 from tests.compat import optax_names
 
@@ -61,6 +61,13 @@ SCHEDULES = {
 }
 
 
+SAME_VERSION = pytest.mark.skipif(
+    installed_optax.__version__ != VERSION,
+    reason=f"the list is that of Optax {VERSION}, and another is installed",
+)
+
+
+@SAME_VERSION
 def test_the_list_has_what_optax_has():
     found = {
         optax_names.Row(path, name, None, []).full
@@ -77,6 +84,7 @@ def test_every_name_has_an_answer():
     assert [row.full for row in ROWS if row.is_missing] == []
 
 
+@SAME_VERSION
 def test_the_page_and_the_stubs_are_current():
     assert optax_names.PAGE.read_text() == optax_names.page(ROWS)
     for path, text in optax_names.stubs().items():
@@ -177,6 +185,20 @@ def test_what_optax_spells_differently():
         installed_optax.losses.multiclass_hinge_loss(scores, labels),
         rtol=1e-6,
     )
+
+
+def test_a_schedule_of_many_counts_is_the_schedule_of_each():
+    steps = np.arange(12).reshape(3, 4)
+    for schedule in (
+        optax.warmup_cosine_decay_schedule(0.0, 1.0, 3, 9),
+        optax.join_schedules(
+            [optax.constant_schedule(1.0), optax.linear_schedule(1, 0, 3)], [4]
+        ),
+        optax.piecewise_constant_schedule(1.0, {2: 0.5, 7: 0.5}),
+    ):
+        each = [[float(schedule(int(step))) for step in row] for row in steps]
+        # Compiled for an array it may be rounded once more.
+        np.testing.assert_allclose(schedule(steps), each, rtol=1e-6)
 
 
 def test_private_modules_answer_to_every_name():

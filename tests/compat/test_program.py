@@ -38,6 +38,7 @@ assert not {"jax", "gradtx", "optax"} & set(sys.modules)
 os.environ["JAX_ENABLE_X64"] = "1"  # before JAX is imported, as programs do
 
 import multiprocessing
+import pickle
 
 import optax
 import optax.contrib
@@ -69,6 +70,10 @@ if __name__ == "__main__":
     assert wrappers.MaskedState is gradtx.MaskedState
     for name in ("nothing_at_all", "__nothing__"):
         assert not hasattr(optax, name)
+    saved = pickle.dumps(gradtx.TraceState(1.0), protocol=0)
+    saved = saved.replace(b"gradtx.transforms.momentum", b"optax._src.transform")
+    assert pickle.loads(saved) == gradtx.TraceState(1.0)
+    assert sys.own_sitecustomize and not any("_startup" in p for p in sys.path)
 
     mixed = optax.chain(optax.sgd(1.0), optax.only_there())
     state = mixed.init(1.0)
@@ -95,9 +100,13 @@ class WithoutOptax:
 
 sys.meta_path.insert(1, WithoutOptax)
 assert sys.argv == [sys.argv[0], "-v", "--report"] and sys.flags.bytes_warning == 1
-assert __name__ == "__main__" and __spec__ is None and sys.argv[0] == "script.py"
+assert __name__ == "__main__" and __spec__ is None
+assert sys.path[0] in sys.argv[0] and sys.path[1:] == PATH
 
+import gradtx
 import optax
+
+assert gradtx.__file__.startswith("ROOT")
 
 try:
     import optax.nowhere
@@ -108,9 +117,9 @@ optax.contrib.adamw
 """
 
 
-def run(arguments, cwd, *path):
+def run(arguments, cwd, path):
     command = [sys.executable, "-bm", "gradtx.optax", *arguments]
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *map(str, path)])}
+    env = {**os.environ, "PYTHONPATH": path}
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
 
 
@@ -121,8 +130,10 @@ def test_a_module_with_optax_installed(tmp_path):
     (package / "train.py").write_text(MODULE)
     (package / "helper.py").write_text("from optax import adam\n")
     (site / "optax" / "__init__.py").write_text(ONLY_THERE)
+    own = "import sys; sys.own_sitecustomize = True"
+    (site / "sitecustomize.py").write_text(own)
     arguments = ["--report", "-m", "package.train", "--lr", "0.1"]
-    done = run(arguments, tmp_path, site)
+    done = run(arguments, tmp_path, f"{ROOT}{os.pathsep}{site}")
     assert done.stdout == "reached the end\n", done.stderr
     assert done.returncode == 7
     report = " ".join(done.stderr.split())
@@ -133,13 +144,19 @@ def test_a_module_with_optax_installed(tmp_path):
 
 
 def test_a_script_without_optax(tmp_path):
-    (tmp_path / "script.py").write_text(SCRIPT)
-    done = run(["script.py", "-v", "--report"], tmp_path)
+    script = tmp_path / "script.py"
+    # gradtx is found where the command is given, and the program's path is its own.
+    own = [sys.executable, "-c", "import sys; print(sys.path[1:])"]
+    env = {**os.environ, "PYTHONPATH": ""}
+    path = subprocess.run(own, env=env, capture_output=True, text=True).stdout
+    script.write_text(SCRIPT.replace("ROOT", str(ROOT)).replace("PATH", path.strip()))
+    done = run([str(script), "-v", "--report"], ROOT, "")
     assert done.stdout == "adam(0.1)\n", done.stderr
     assert done.returncode == 1
     # What the program raised, from its own line on, and no report.
-    assert done.stderr.startswith("Traceback (most recent call last):\n  File ")
-    assert done.stderr.splitlines()[1].endswith('script.py", line 23, in <module>')
+    first, second, *_ = done.stderr.splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert second.endswith(f'script.py", line {SCRIPT.count(chr(10))}, in <module>')
     assert "no attribute 'adamw'; there is adamw." in done.stderr
 
 

@@ -21,9 +21,22 @@ STEEP = (
     "without memory every deviation is 0, and the step g / sqrt(eps) falls by 1e12",
     "the derivative by decay at .*decay=0, eps=1e-08",
 )
+CENTERED = (
+    "without memory every deviation is 0, and the step g / sqrt(eps_root) falls by 1e8",
+    "the derivative by b1 at .*b1=0, ",
+)
+SHARP = (
+    "the root of 1e-6, the start, bends as soon as the differences reach",
+    "the derivative by eps_root at .*eps_root=0, initial_accumulator_value=1e-06",
+)
 JUMPS = (
     "squares count fully at b2 = 1, by 1 - b2 below",
     "the derivative by b2 at .*b2=1",
+)
+NEAR = (
+    "it bends within an eps of 0, nearer than differences look: entries without a "
+    "gradient of their own, a rate that eps is added to",
+    r"the derivative by (weight_decay|learning_rate) at .*(decay|learning_rate)=0\b",
 )
 INFINITE = ("a value of infinity says that there is none yet", r"invalid value \(inf\)")
 PASSES_ON = ("without members nothing looks", "got none")
@@ -34,6 +47,8 @@ INSIDE = ("the axis is named by a member", "updates of the parts")
 # (name, check) -> why it cannot hold, and a pattern of what the check then says, so
 # that an exception hides nothing else. A check that holds nonetheless fails here.
 EXCEPTIONS = {
+    ("acprop", "has_derivatives_by_hyperparameters"): CENTERED,
+    ("adabelief", "has_derivatives_by_hyperparameters"): CENTERED,
     ("add_noise", "agrees_when_leaves_are_split"): (
         "each part has noise of its own",
         "updates of the parts",
@@ -47,8 +62,11 @@ EXCEPTIONS = {
     ("chain_of_none", "refuses_functions_among_params"): PASSES_ON,
     ("chain_of_none", "refuses_integer_gradients"): PASSES,
     ("clip", "takes_complex"): ORDER,
+    ("cocob", "has_derivatives_by_hyperparameters"): NEAR,
+    ("cocob", "takes_complex"): ORDER,
     ("freeze", "refuses_functions_among_params"): MASKS,
     ("identity", "refuses_integer_gradients"): PASSES,
+    ("madgrad", "has_derivatives_by_hyperparameters"): NEAR,
     ("masked", "refuses_functions_among_params"): MASKS,
     ("masked_with_zero", "refuses_functions_among_params"): MASKS,
     ("MultiSteps", "passes_missing_leaves_by"): LATE,
@@ -58,12 +76,17 @@ EXCEPTIONS = {
     ("newton", "has_derivatives_by_hyperparameters"): LOOP,
     ("rmsprop_centered", "has_derivatives_by_hyperparameters"): STEEP,
     ("rprop", "takes_complex"): ORDER,
+    ("scale_by_acprop", "has_derivatives_by_hyperparameters"): CENTERED,
     ("scale_by_backtracking_linesearch", "has_derivatives_by_hyperparameters"): LOOP,
+    ("scale_by_belief", "has_derivatives_by_hyperparameters"): CENTERED,
+    ("scale_by_madgrad", "has_derivatives_by_hyperparameters"): NEAR,
     ("scale_by_newton_cg", "has_derivatives_by_hyperparameters"): LOOP,
     ("scale_by_stddev", "has_derivatives_by_hyperparameters"): STEEP,
+    ("scale_by_yogi", "has_derivatives_by_hyperparameters"): SHARP,
     ("scale_by_zoom_linesearch", "has_derivatives_by_hyperparameters"): LOOP,
     ("scale_by_backtracking_linesearch", "agrees_when_leaves_are_split"): WHOLE,
     ("scale_by_backtracking_linesearch", "steps_under_infinity_checks"): INFINITE,
+    ("scale_by_cocob", "takes_complex"): ORDER,
     ("scale_by_newton_cg", "takes_complex"): REAL,
     ("scale_by_rprop", "takes_complex"): ORDER,
     ("scale_by_zoom_linesearch", "agrees_when_leaves_are_split"): WHOLE,

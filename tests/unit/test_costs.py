@@ -9,9 +9,12 @@ from tests.benchmarks.costs import allowed, compiled, measured
 WORKLOADS = compiled()
 # Elementwise rules, and the wrappers whose step saves the rest, need no temporaries.
 NO_TEMPORARIES = 0.1  # bytes a parameter: scalars and small leaves joined for a norm
-# A direction made of quotients is stored whole before its norm is known; gradients that
-# are projected are stored, and what projects them.
-STORED = {"apollo": 1.2, "galore": 6.5, "lamb": 4.1}
+STORED = {
+    "acprop": 4.0,  # the step and the new second moment both read the old one: a copy
+    "apollo": 1.2,  # gradients that are projected, and what projects them
+    "galore": 6.5,
+    "lamb": 4.1,  # a direction made of quotients is whole before its norm is known
+}
 HOW = "If it is meant to: python -m tests.benchmarks.costs"
 
 

@@ -22,6 +22,7 @@ NOT_COMPARED = {
     "rprop": "Optax's updates are a step late: google-deepmind/optax#1725",
     "scale_by_lbfgs": "alone it goes uphill; within lbfgs it is compared",
     "scale_by_rprop": "as rprop",
+    "selective_transform": "in Optax its mask is no function",
 }
 PARAMS = {
     "w": jnp.array([[0.5, -1.0], [1.5, 2.0], [-0.3, 0.8]]),
@@ -83,6 +84,7 @@ MORE = [
     gradtx.MultiSteps(gradtx.sgd(0.1), 2, use_grad_mean=False),
     gradtx.MultiSteps(gradtx.sgd(0.1), 2, should_skip_update_fn=gradtx.skip_not_finite),
     gradtx.apply_if_finite(gradtx.masked(gradtx.adam(0.1), matrices), 3),
+    gradtx.selective_transform(gradtx.adam(0.1), freeze_mask={"w": True, "b": False}),
     inject(gradtx.adamw)(0.1, weight_decay=0.1),
     inject(gradtx.sgd)(halving, momentum=0.9),
     gradtx.apply_if_finite(inject(gradtx.adam)(halving), 3),

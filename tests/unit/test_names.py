@@ -62,7 +62,9 @@ SCHEDULED = [
 def test_a_schedule_adds_names_and_changes_none(name, argument):
     constant = {*names(build(name, **{argument: 0.1}))}
     scheduled = {*names(build(name, **{argument: RATE}))}
-    assert constant < scheduled
+    # One that counts whether there is a schedule or not adds nothing for its own.
+    assert constant <= scheduled
+    assert constant < scheduled or name.endswith("ademamix")
     assert all(
         path.split("/")[-1] in ("count", argument) for path in scheduled - constant
     )
