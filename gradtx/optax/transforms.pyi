@@ -26,7 +26,6 @@ from gradtx import (
     measure_with_ema as measure_with_ema,
     monitor as monitor,
     MonitorState as MonitorState,
-    MultiSteps as MultiSteps,
     MultiStepsState as MultiStepsState,
     named_chain as named_chain,
     partition as partition,
@@ -44,5 +43,6 @@ from gradtx import (
     ZeroNansState as ZeroNansState,
 )
 from gradtx.optax._adapted import (
+    MultiSteps as MultiSteps,
     ShouldSkipUpdateFunction as ShouldSkipUpdateFunction,
 )

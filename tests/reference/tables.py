@@ -31,6 +31,8 @@ REFERENCES = [
     optimizers_rate_free,
 ]
 TABLES = [rows, rows_adam_family, rows_factored, rows_layerwise, rows_rate_free]
+# Their norms and products go over all leaves, which the reference has as one vector.
+WHOLE = optimizers_rate_free.WHOLE
 TRANSFORM_REFERENCES = [
     transforms,
     transforms_adam_family,
