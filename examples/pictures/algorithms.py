@@ -46,6 +46,7 @@ LINES = MappingProxyType(
         "amsgrad": (Line("amsgrad", 0.2, 0.1),),
         "apollo": (Line("apollo (of a vector: Adam)", 0.2, 0.1),),
         "apollo_mini": (Line("apollo_mini (of a vector: Adam)", 0.2, 0.1),),
+        "asgd": (Line("asgd", 0.09, 0.01),),
         "came": (Line("came", 0.2, 0.1),),
         "cocob": (
             Line("cocob", 1.0, 1.0),
@@ -58,6 +59,7 @@ LINES = MappingProxyType(
         ),
         "dowg": (Line("dowg", 1.0, 1.0),),
         "fromage": (Line("fromage", 0.1, 0.03),),
+        "ftrl": (Line("ftrl", 0.5, 0.5), Line("l1 = 1", 0.5, 0.5, {"l1": 1.0})),
         "galore": (Line("galore (of a vector: Adam)", 0.2, 0.1),),
         "lamb": (Line("lamb", 0.1, 0.03),),
         "laprop": (Line("laprop", 0.2, 0.1),),
@@ -71,7 +73,13 @@ LINES = MappingProxyType(
         "nadam": (Line("nadam", 0.2, 0.1),),
         "nadamw": (Line("nadamw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
         "newton": (Line("newton", None, None),),
+        "noisy_sgd": (Line("noisy_sgd, eta 1", 0.05, 0.005, {"eta": 1.0, "key": 0}),),
         "novograd": (Line("novograd", 0.02, 0.01),),
+        "optimistic_adam": (Line("optimistic_adam", 0.1, 0.05),),
+        "optimistic_adam_v2": (Line("optimistic_adam_v2", 0.1, 0.05),),
+        "optimistic_gradient_descent": (
+            Line("optimistic_gradient_descent", 0.03, 0.005),
+        ),
         "prodigy": (Line("prodigy", 1.0, 1.0),),
         "radam": (Line("radam", 0.05, 0.005),),
         "rmsprop": (

@@ -42,3 +42,8 @@ from gradtx.core.types import (
     Updates as Updates,
 )
 from gradtx.tree.norms import global_norm as global_norm
+from gradtx.tree.safe import (
+    safe_norm as safe_norm,
+    safe_root_mean_squares as safe_root_mean_squares,
+    scale_gradient as scale_gradient,
+)

@@ -72,6 +72,12 @@ from gradtx.optimizers.apollo import (
     apollo_mini as apollo_mini,
     scale_by_apollo as scale_by_apollo,
 )
+from gradtx.optimizers.asgd import (
+    ScaleByAsgdState as ScaleByAsgdState,
+    asgd as asgd,
+    asgd_eval_params as asgd_eval_params,
+    scale_by_asgd as scale_by_asgd,
+)
 from gradtx.optimizers.came import (
     ScaleByCameState as ScaleByCameState,
     came as came,
@@ -100,6 +106,10 @@ from gradtx.optimizers.dog import (
 )
 from gradtx.optimizers.fromage import (
     fromage as fromage,
+)
+from gradtx.optimizers.ftrl import (
+    FtrlState as FtrlState,
+    ftrl as ftrl,
 )
 from gradtx.optimizers.galore import (
     GaLoreDimensionNumbers as GaLoreDimensionNumbers,

@@ -26,10 +26,26 @@ from gradtx.optimizers.newton import (
     newton as newton,
     scale_by_newton_cg as scale_by_newton_cg,
 )
+from gradtx.optimizers.noisy_sgd import (
+    noisy_sgd as noisy_sgd,
+)
 from gradtx.optimizers.novograd import (
     ScaleByNovogradState as ScaleByNovogradState,
     novograd as novograd,
     scale_by_novograd as scale_by_novograd,
+)
+from gradtx.optimizers.optimistic import (
+    ScaleByOptimisticGradientState as ScaleByOptimisticGradientState,
+    optimistic_gradient_descent as optimistic_gradient_descent,
+    scale_by_optimistic_gradient as scale_by_optimistic_gradient,
+)
+from gradtx.optimizers.optimistic_adam import (
+    optimistic_adam as optimistic_adam,
+    optimistic_adam_v2 as optimistic_adam_v2,
+)
+from gradtx.optimizers.polyak_sgd import (
+    polyak_sgd as polyak_sgd,
+    scale_by_polyak as scale_by_polyak,
 )
 from gradtx.optimizers.prodigy import (
     ProdigyState as ProdigyState,

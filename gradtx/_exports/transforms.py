@@ -35,6 +35,10 @@ from gradtx.transforms.noise import (
     AddNoiseState as AddNoiseState,
     add_noise as add_noise,
 )
+from gradtx.transforms.nonnegative import (
+    NonNegativeParamsState as NonNegativeParamsState,
+    keep_params_nonnegative as keep_params_nonnegative,
+)
 from gradtx.transforms.normalize import (
     NormalizeState as NormalizeState,
     normalize as normalize,

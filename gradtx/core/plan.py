@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from gradtx.core.apply import add_to, check_moves
 from gradtx.core.axes import surroundings
+from gradtx.core.numerics import after
 from gradtx.core.outcome import blaming, explain, results
 from gradtx.core.per_leaf import PerLeaf
 from gradtx.core.trees import (
@@ -37,6 +38,7 @@ class Rule(NamedTuple):
     with_params: bool = False  # whether it takes the parameter, second
     slots: tuple[str, ...] = ()  # their names, as far as they have some
     within: tuple[str, ...] = ()  # names of what it is in, the outermost first
+    last: tuple[str, ...] = ()  # slots whose old values the parameters are made of
 
 
 class Inputs(NamedTuple):
@@ -169,10 +171,22 @@ class Plan:
                         with blaming(i, leaf[0]):
                             g, row = _evaluate(rule, g, p, row, scalars[i])
                     new.append(row)
-                return add_to(p, g) if apply else g, tuple(new)
+                if not apply:
+                    return g, tuple(new)
+                p = add_to(p, g)
+                pairs = zip(self.rules, new, strict=True)
+                return p, tuple(_ordered(rule, row, p) for rule, row in pairs)
 
             compiled = self._compiled[key] = PerLeaf(compute)
         return compiled
+
+
+def _ordered(rule: Rule, row: tuple, p: Any) -> tuple:
+    """Its new slots, those that are written last after the parameter."""
+    if not rule.last:
+        return row
+    names = zip(rule.slots, row, strict=True)
+    return tuple(after(x, p) if name in rule.last else x for name, x in names)
 
 
 def _evaluate(rule: Rule, g: Any, p: Any, slots: tuple, scalars: tuple) -> Any:
@@ -210,6 +224,7 @@ def planned(
     with_params: bool = False,
     reads_updates: bool = False,
     slots: tuple[str, ...] = (),
+    last: tuple[str, ...] = (),
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """A transformation of one rule.
 
@@ -218,7 +233,7 @@ def planned(
       rule: see `Rule`.
       prepare: `(updates, state, params) -> (inputs, rebuild)`, where `rebuild` takes
         the new slots to the new state.
-      with_params, reads_updates, slots: see `Rule` and `Plan`.
+      with_params, reads_updates, slots, last: see `Rule` and `Plan`.
 
     Returns:
       `init, update`.
@@ -230,7 +245,7 @@ def planned(
         inputs, rebuild = prepare(updates, state, params)
         return [inputs], lambda new: rebuild(*new[0])
 
-    rules = [Rule(rule, with_params, slots)]
+    rules = [Rule(rule, with_params, slots, last=last)]
     return init, updating(Plan(rules, prepare_all, reads_updates))
 
 

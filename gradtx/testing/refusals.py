@@ -52,9 +52,13 @@ def refuses_complex_gradients_of_real_params(make: Make) -> None:
 def says_when_it_needs_params(make: Make) -> None:
     """Without parameters it works, or says that it needs them."""
     trial = make_trial(make)
-    grads, state, _ = trial.shapes_of()
+    grads, state, params = trial.shapes_of()
+
+    def without(grads, state, params):
+        return trial.tx.update(grads, state, **extra_of(trial.tx, grads, params))
+
     _run_or_refuse(
-        lambda: jax.eval_shape(trial.tx.update, grads, state),
+        lambda: jax.eval_shape(without, grads, state, params),
         "needs params",
         "update(updates, state) without params",
     )

@@ -70,10 +70,23 @@ EXCEPTIONS = {
     ("masked", "refuses_functions_among_params"): MASKS,
     ("masked_with_zero", "refuses_functions_among_params"): MASKS,
     ("MultiSteps", "passes_missing_leaves_by"): LATE,
+    ("keep_params_nonnegative", "takes_complex"): ORDER,
     ("lbfgs", "steps_under_infinity_checks"): INFINITE,
     ("newton", "steps_under_infinity_checks"): INFINITE,
     ("newton", "takes_complex"): REAL,
     ("newton", "has_derivatives_by_hyperparameters"): LOOP,
+    ("noisy_sgd", "agrees_when_leaves_are_split"): (
+        "each part has noise of its own",
+        "updates of the parts",
+    ),
+    ("noisy_sgd", "has_derivatives_by_hyperparameters"): (
+        "noise is as large as the root of its variance",
+        "the derivative by eta at .*eta=0",
+    ),
+    ("polyak_sgd", "has_derivatives_by_hyperparameters"): (
+        "scaled by 0 the gradient stands still, by next to nothing it moves",
+        "the derivative by scaling at .*scaling=0",
+    ),
     ("rmsprop_centered", "has_derivatives_by_hyperparameters"): STEEP,
     ("rprop", "takes_complex"): ORDER,
     ("scale_by_acprop", "has_derivatives_by_hyperparameters"): CENTERED,

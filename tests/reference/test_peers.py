@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 import gradtx
 
@@ -86,6 +87,7 @@ def assert_same(actual, desired, tolerance=TOLERANCE):
         )
 
 
+@pytest.mark.filterwarnings("ignore:`optimistic_adam` is:DeprecationWarning")
 @parametrize([case for case in OPTIMIZERS if shared(case)])
 def test_an_optimizer_takes_optaxs_path(case):
     params, grads = map(single, example(case.dtype))

@@ -81,6 +81,8 @@ def test_every_optimizer_is_a_workload():
     assert names <= workloads().keys()
 
 
+# Optax advises against its own defaults (a random key) and names (optimistic_adam).
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 @pytest.mark.parametrize("name", workloads())
 def test_a_workload_is_the_same_in_both_libraries(name):
     workload = workloads()[name]

@@ -10,6 +10,9 @@ WORKLOADS = compiled()
 # Elementwise rules, and the wrappers whose step saves the rest, need no temporaries.
 NO_TEMPORARIES = 0.1  # bytes a parameter: scalars and small leaves joined for a norm
 STORED = {
+    "optimistic_adam": 4.1,  # Adam's, made of quotients, moves now and is kept
+    "optimistic_adam_v2": 4.1,
+    "noisy_sgd": 14.0,  # random bits on their way to noise
     "acprop": 4.0,  # the step and the new second moment both read the old one: a copy
     "apollo": 1.2,  # gradients that are projected, and what projects them
     "galore": 6.5,

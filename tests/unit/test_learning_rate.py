@@ -6,15 +6,17 @@ import jax.numpy as jnp
 import pytest
 
 import gradtx
+from gradtx import ScalarOrSchedule
 from gradtx.testing import EXTRA, discover
 
 OPTIMIZERS = {
     name: factory
     for name, factory in discover(gradtx).items()
-    if name != "rprop"  # sets its own step sizes and refuses a schedule
-    and name not in EXTRA  # their line search has a rate, too: below
-    and not name.startswith("scale_by_rprop")
-    and next(iter(inspect.signature(factory).parameters), "") == "learning_rate"
+    if name not in EXTRA  # their line search has a rate, too: below
+    for first in [next(iter(inspect.signature(factory).parameters.values()), None)]
+    # Some refuse a schedule, as rprop, which sets its own step sizes.
+    if first is not None
+    and (first.name, first.annotation) == ("learning_rate", ScalarOrSchedule)
 }
 PARAMS = {"w": jnp.ones(2)}
 
