@@ -36,8 +36,8 @@ def from_optax(tx: Any, state: Any, like: Any = None) -> Any:
       state: the state that Optax's has.
       like: `tx.init(params)`, or a tree of shapes like it: then shapes are compared,
         and dtypes are gradtx's (float32 at least, where Optax stores bfloat16 moments
-        of bfloat16 parameters). Without it dtypes stay. A mask or labels given as
-        trees, `flatten` and `lookahead` need it.
+        of bfloat16 parameters). Without it dtypes stay. `flatten`, `lookahead` and
+        others that look at the parameters need it.
 
     Returns:
       The state, in arrays of its own.
@@ -162,6 +162,9 @@ class _Conversion:
         if name in _SHOWN and callable(schedule):
             count = jnp.maximum(source.count - 1, 0)  # the last step's
             return fit(value_at(name, schedule, count), getattr(target, name), name)
+        old = getattr(target, name)
+        if not isinstance(old, Placeholder) and not jax.tree.leaves(old):
+            return old
         if name == "count" and self.count is not None:  # an injected momentum's
             return fit(self.count, getattr(target, name), name)
         if name == "hyperparams_states":  # the counts of schedules
