@@ -20,6 +20,9 @@ _ALIKE = [
 ]
 # What gradtx's states hold besides, so that it can be read: it follows from the count.
 _SHOWN = ("learning_rate", "weight_decay")
+# What they hold besides of narrow parameters only, and a field that shows which those
+# are.
+_OF_NARROW = {"delta": "x0", "x": "z"}
 
 
 def from_optax(tx: Any, state: Any, like: Any = None) -> Any:
@@ -165,6 +168,10 @@ class _Conversion:
             return jax.tree.map(
                 lambda x: fit(source.count, x, name), getattr(target, name)
             )
+        if name in _OF_NARROW and not _arrays(getattr(target, name)):
+            alike = getattr(source, _OF_NARROW[name])
+            if all(x.dtype.itemsize >= 4 for x in jax.tree.leaves(alike)):
+                return jax.tree.map(lambda x: None, alike)
         raise self.error(f"{path}.{name} is not in {type(source)}.")
 
     def accumulated(self, target: Any, source: Any, made: dict[str, Any]) -> Any:
@@ -232,13 +239,23 @@ class _Conversion:
         return treedef.unflatten(
             x
             if x is None or isinstance(x, tuple)
-            else fit(y, x, f"{self.name}: {path}")
+            else fit(_as_one(y, x), x, f"{self.name}: {path}")
             for x, y in zip(old, new, strict=True)
         )
 
 
 def _stops(x: Any) -> bool:
     return x is None or type(x).__name__ == "MaskedNode"
+
+
+def _as_one(new: Any, old: Any) -> Any:
+    """One number in the shape that it has on the other side, () or (1,)."""
+    alike = {jnp.shape(new), jnp.shape(old)} == {(), (1,)}
+    return jnp.reshape(new, jnp.shape(old)) if alike else new
+
+
+def _arrays(tree: Any) -> list[Any]:
+    return [x for x in jax.tree.leaves(tree) if hasattr(x, "dtype")]
 
 
 def _all_masked(tree: Any) -> bool:

@@ -1,6 +1,7 @@
 """What Optax spells differently: its names for gradtx's types, its defaults."""
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,8 @@ from gradtx.core.masking import MaskOrFn
 from gradtx.core.numerics import abs_sq, safe_increment
 from gradtx.core.types import EmptyState, Params, State, Updates
 from gradtx.transforms.decay import AddDecayedWeightsState
+from gradtx.wrappers import accumulate
+from gradtx.wrappers.accumulate import MultiStepsTransformation
 from gradtx.wrappers.skip_rules import ShouldSkipUpdateFunction
 
 OptState = State
@@ -19,6 +22,22 @@ TransformInitFn = Callable[[Params], State]
 TransformUpdateFn = Callable[..., tuple[Updates, State]]
 tree_l1_norm = functools.partial(trees.norm, ord=1)
 tree_linf_norm = functools.partial(trees.norm, ord="inf")
+
+
+class _Asked(type):
+    """The class of a class that asks a factory, and knows what it builds."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> MultiStepsTransformation:
+        return accumulate.MultiSteps(*args, **kwargs)
+
+    def __instancecheck__(cls, value: Any) -> bool:
+        return isinstance(value, MultiStepsTransformation)
+
+
+class MultiSteps(MultiStepsTransformation, metaclass=_Asked):
+    """As `gradtx.MultiSteps`, for annotations and `isinstance`: a class in Optax."""
+
+    __signature__ = inspect.signature(accumulate.MultiSteps)
 
 
 def init_empty_state(params: Params) -> EmptyState:
@@ -61,6 +80,7 @@ ADAPTED: dict[str, Any] = {
     "ClipByGlobalNormState": EmptyState,
     "ClipState": EmptyState,
     "MaskOrFn": MaskOrFn,
+    "MultiSteps": MultiSteps,
     "MultiTransformState": PartitionState,
     "OptState": OptState,
     "ScaleByTrustRatioState": EmptyState,

@@ -9,6 +9,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from gradtx.optax._adapted import PRIVATE
 from gradtx.optax._lookup import find, is_private, joined
 from gradtx.optax._names import NAMES, VERSION
 
@@ -34,9 +35,17 @@ class Answers(ModuleType):
 def _special(path: str, name: str) -> Any:
     if name == "__version__" and not path:
         return VERSION
-    if name == "__all__" and path in NAMES:
-        return [n for n in NAMES[path] if _who(path, n) is not None]
+    if name == "__all__":  # for `import *`
+        return [n for n in _names(path) if _who(path, n) is not None]
     raise AttributeError(f"module 'optax' has no attribute {name!r}")
+
+
+def _names(path: str) -> list[str]:
+    if not is_private(path):
+        return NAMES[path]
+    theirs = installed(joined("optax", path))
+    names = [*NAMES[""], *PRIVATE] if theirs is None else dir(theirs)
+    return [name for name in names if not name.startswith("_")]
 
 
 def _answer(path: str, name: str) -> Any:
@@ -46,9 +55,12 @@ def _answer(path: str, name: str) -> Any:
     if full in NAMES or private:
         return importlib.import_module(f"optax.{full}")
     who = _who(path, name)
-    if who or not name.startswith("_"):  # pytest and others ask all modules for theirs
-        asked[full] = who or "nobody"
-    return find(path, name) if who in ("gradtx", None) else _theirs(path, name)
+    if who is None and not name.startswith("_"):  # which pytest asks of all modules
+        asked[full] = "nobody"
+    value = find(path, name) if who in ("gradtx", None) else _theirs(path, name)
+    if who is not None and not isinstance(value, ModuleType):
+        asked[full] = who
+    return value
 
 
 def _who(path: str, name: str) -> str | None:

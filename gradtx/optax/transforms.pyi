@@ -20,15 +20,16 @@ from gradtx import (
     EmaState as EmaState,
     flatten as flatten,
     freeze as freeze,
+    keep_params_nonnegative as keep_params_nonnegative,
     masked as masked,
     MaskedNode as MaskedNode,
     MaskedState as MaskedState,
     measure_with_ema as measure_with_ema,
     monitor as monitor,
     MonitorState as MonitorState,
-    MultiSteps as MultiSteps,
     MultiStepsState as MultiStepsState,
     named_chain as named_chain,
+    NonNegativeParamsState as NonNegativeParamsState,
     partition as partition,
     PartitionState as PartitionState,
     selective_transform as selective_transform,
@@ -44,5 +45,6 @@ from gradtx import (
     ZeroNansState as ZeroNansState,
 )
 from gradtx.optax._adapted import (
+    MultiSteps as MultiSteps,
     ShouldSkipUpdateFunction as ShouldSkipUpdateFunction,
 )

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, ParamSpec
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from gradtx.core.call import Call, show
 from gradtx.core.hints import bind
@@ -80,7 +81,7 @@ def snapshot(measure_name: str, measure: Measure):
     def update(updates, state, params=None):
         check_state(state, SnapshotState)
         check_inexact(leaves_of(updates)[0], updates)
-        new = measure(widened(updates))
+        new = measure(_apart(updates))
         old = state.measurement[measure_name]
         return updates, SnapshotState({measure_name: _like(measure_name, new, old)})
 
@@ -137,7 +138,7 @@ def monitor(measures: Mapping[str, Any]):
     def update(updates, state, params=None, **extra):
         check_state(state, MonitorState)
         check_inexact(leaves_of(updates)[0], updates)
-        given, wide, states, seen = widened(updates), widened(params), [], {}
+        given, wide, states, seen = _apart(updates), widened(params), [], {}
         pairs = zip(members.items(), state.measure_states, strict=True)
         for (name, tx), inner in pairs:
             new, inner = tx.update(given, inner, wide, **extra)
@@ -230,6 +231,18 @@ def _member(name: str, measure: Any) -> GradientTransformationExtraArgs:
             f"measures[{name!r}] must be a function of updates or a transformation, "
             f"got {measure!r:.60}."
         ) from None
+
+
+def _apart(updates: Any) -> Any:
+    """The updates as measures see them: what is computed of them is theirs alone.
+
+    XLA finds the squares of a norm to be those of Adam behind it, and stores them.
+    """
+
+    def barred(x: Any) -> Any:
+        return jax.lax.optimization_barrier(x) if isinstance(x, Tracer) else x
+
+    return jax.tree.map(barred, widened(updates))
 
 
 def _shapes(name: str, measure: Callable[..., Any], *args: Any) -> Any:

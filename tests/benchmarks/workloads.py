@@ -12,7 +12,7 @@ import optax
 
 import gradtx
 from gradtx.testing import EXTRA, discover, sample
-from gradtx.testing.values import is_matrix, rank
+from gradtx.testing.values import every_other, is_matrix, rank
 
 RATE = 1e-3
 ACCUMULATED = 4  # micro-batches a step
@@ -142,6 +142,18 @@ COMBINATIONS = (
         synchronized,
         cycle=SYNC,
         params=two_sets,
+    ),
+    Workload(
+        "conditional_adamw",
+        lambda lib: lib.conditionally_mask(adamw(lib), every_other),
+        "adamw",
+    ),
+    Workload("every_adamw", lambda lib: lib.chain(adamw(lib), lib.apply_every(2))),
+    Workload(
+        "monitored_adamw",
+        lambda lib: lib.chain(lib.monitor({"norm": lib.global_norm}), adamw(lib)),
+        "clipped_adamw",
+        gradients_twice,
     ),
     Workload(
         "zero_nans_adamw",

@@ -187,6 +187,15 @@ def test_what_optax_spells_differently():
     )
 
 
+def test_multi_steps_is_a_class():
+    tx = optax.MultiSteps(optax.sgd(0.1), every_k_schedule=2)
+    assert tx == gradtx.MultiSteps(optax.sgd(0.1), every_k_schedule=2)
+    assert isinstance(tx, optax.MultiSteps | None)
+    assert isinstance(tx.gradient_transformation(), optax.GradientTransformation)
+    assert not isinstance(optax.sgd(0.1), optax.MultiSteps)
+    assert inspect.signature(optax.MultiSteps) == inspect.signature(gradtx.MultiSteps)
+
+
 def test_a_schedule_of_many_counts_is_the_schedule_of_each():
     steps = np.arange(12).reshape(3, 4)
     for schedule in (

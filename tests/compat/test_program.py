@@ -46,6 +46,7 @@ import optax._src.base
 from optax import tree_utils as otu
 from optax._src import numerics, transform as t
 from optax._src import wrappers
+from optax._src.transform import *
 from package import helper
 
 
@@ -67,6 +68,7 @@ if __name__ == "__main__":
     assert otu.tree_get(optax.adam(0.1).init(1.0), "nothing") is None
     tx = gradtx.to_optax(optax.adam(0.1))
     assert type(tx) is optax.GradientTransformationExtraArgs
+    assert scale_by_lion is gradtx.scale_by_lion
     assert wrappers.MaskedState is gradtx.MaskedState
     for name in ("nothing_at_all", "__nothing__"):
         assert not hasattr(optax, name)

@@ -6,7 +6,6 @@ runs Keras and writes the file. The calls are the rows of the tables in
 docs/coming_from_keras.md.
 """
 
-import json
 import re
 from pathlib import Path
 from typing import Any

@@ -3,6 +3,7 @@
 import inspect
 import warnings
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,14 +19,10 @@ from .test_optimizers import TOLERANCE, assert_same, expected, path
 VALUES = 3.0 * 0.9 ** np.arange(STEPS)
 
 
-def drifting(dtype=float):
+def drifting():
     """Gradients that agree on a direction, so that the way to go is far."""
-    params, grads = example(dtype)
-    return params, {key: 0.3 * g + np.sign(p) for (key, p), g in zip_(params, grads)}
-
-
-def zip_(params, grads):
-    return [((key, p), grads[key]) for key, p in params.items()]
+    params, grads = example()
+    return params, {key: 0.3 * g + np.sign(params[key]) for key, g in grads.items()}
 
 
 @pytest.mark.parametrize(
@@ -219,12 +216,7 @@ def test_an_axis_may_be_missing_where_the_state_is_made():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         state = parted.init(p)  # outside, of whole leaves
-    chex_equal(state, whole.init(p))
+    chex.assert_trees_all_equal(state, whole.init(p))
     inside = jax.vmap(parted.init, axis_name="parts")(p.reshape(2, 2))
     dist = gradtx.tree.get(inside, "max_dist")
     np.testing.assert_allclose(dist, gradtx.tree.get(state, "max_dist"), rtol=1e-6)
-
-
-def chex_equal(a, b):
-    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
-        np.testing.assert_array_equal(x, y)

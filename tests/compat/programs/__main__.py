@@ -1,0 +1,71 @@
+"""Libraries that use Optax, run on Optax and on gradtx: are the numbers the same?
+
+    pip install blackjax dynamax evosax flax flowjax flowMC gpjax jaxopt \
+        netket numpyro optimistix tfp-nightly optax
+    python -m tests.compat.programs     runs each twice, and writes the page
+
+Each script here uses a library as its users do, and prints numbers. It is run by
+`python` and by `python -m gradtx.optax --report`.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PAGE = HERE.parents[2] / "docs" / "programs.md"
+# Rounding, which hundreds of steps have multiplied; relative to the largest number.
+CLOSE = 1e-4
+DISTRIBUTIONS = {
+    "flax_nnx": "flax",
+    "flax_train_state": "flax",
+    "tensorflow_probability": "tfp-nightly",
+}
+
+
+def run(script: Path, *options: str) -> tuple[list[float], str]:
+    """The numbers that a script prints last, and what else it says."""
+    command = [sys.executable, "-W", "ignore", *options, str(script)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(options)} {script.name}:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1]), done.stderr
+
+
+def row(script: Path) -> str:
+    """A line of the table: what was run, and how far the numbers are apart."""
+    theirs, _ = run(script)
+    ours, report = run(script, "-m", "gradtx.optax", "--report")
+    largest = max(map(abs, theirs))
+    apart = max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) / largest
+    name = script.stem.removeprefix("on_")
+    distribution = DISTRIBUTIONS.get(name, name).replace("_", "-")
+    said = " ".join(report.split("gradtx.optax: the program asked")[1].split())
+    answered = re.search(r"gradtx answered (\d+)", said)
+    others = re.findall(r"(?:Optax \S*|nobody) answered \d+: [\w., ]*", said)
+    assert apart < CLOSE, f"{name}: {apart}"
+    doc = script.read_text().split('"""')[1].split(": ", 1)[1].rstrip(".")
+    number = int(answered.group(1)) if answered else 0
+    names = f"{number} names" + (f"; {'; '.join(others)}" if others else "")
+    return f"| {distribution} {version(distribution)} | {doc} | {names} | {apart:.0e} |"
+
+
+def main() -> None:
+    scripts = sorted(HERE.glob("on_*.py"))
+    rows = []
+    for script in scripts:
+        rows.append(row(script))
+        print(rows[-1], flush=True)
+    text = PAGE.read_text()
+    head = text[: text.index("| library")]
+    versions = f"jax {version('jax')}, Optax {version('optax')}"
+    table = "| library | what is run | gradtx answered | numbers apart |\n"
+    table += "|---|---|---|---|\n" + "\n".join(rows)
+    PAGE.write_text(f"{head}{table}\n\nWith {versions}.\n")
+
+
+if __name__ == "__main__":
+    main()
