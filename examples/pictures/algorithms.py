@@ -46,7 +46,7 @@ LINES = MappingProxyType(
         "amsgrad": (Line("amsgrad", 0.2, 0.1),),
         "apollo": (Line("apollo (of a vector: Adam)", 0.2, 0.1),),
         "apollo_mini": (Line("apollo_mini (of a vector: Adam)", 0.2, 0.1),),
-        "asgd": (Line("asgd", 0.09, 0.01),),
+        "asgd": (Line("asgd", 0.06, 0.005),),
         "came": (Line("came", 0.2, 0.1),),
         "cocob": (
             Line("cocob", 1.0, 1.0),
