@@ -21,6 +21,7 @@ class Line(NamedTuple):
 
 
 SGD = Line("sgd", 0.09, 0.01)
+PRIVATE = {"l2_norm_clip": 1.0, "seed": 0}
 # The rates are round ones at which the typical path of an optimizer shows.
 LINES = MappingProxyType(
     {
@@ -35,6 +36,10 @@ LINES = MappingProxyType(
         "adamaxw": (Line("adamaxw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
         "adamw": (Line("adamw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
         "amsgrad": (Line("amsgrad", 0.2, 0.1),),
+        "dpsgd": (
+            Line("dpsgd, clipped at 1", 0.09, 0.1, {**PRIVATE, "noise_multiplier": 0}),
+            Line("noise 0.5", 0.09, 0.1, {**PRIVATE, "noise_multiplier": 0.5}),
+        ),
         "lbfgs": (Line("lbfgs", None, None),),
         "lion": (Line("lion", 0.05, 0.02),),
         "nadam": (Line("nadam", 0.2, 0.1),),
@@ -50,6 +55,10 @@ LINES = MappingProxyType(
             SGD,
             Line("momentum 0.9", 0.02, 0.001, {"momentum": 0.9}),
             Line("Nesterov 0.9", 0.02, 0.001, {"momentum": 0.9, "nesterov": True}),
+        ),
+        "sophia": (
+            Line("sophia", 0.1, 0.05, {"gamma": 1.0, "update_interval": 1}),
+            Line("gamma 0.01", 0.1, 0.05),
         ),
     }
 )

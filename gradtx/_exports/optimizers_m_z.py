@@ -26,3 +26,10 @@ from gradtx.optimizers.rprop import (
     scale_by_rprop as scale_by_rprop,
 )
 from gradtx.optimizers.sgd import sgd as sgd
+from gradtx.optimizers.sophia import (
+    HutchinsonState as HutchinsonState,
+    SophiaState as SophiaState,
+    hutchinson_estimator_diag_hessian as hutchinson_estimator_diag_hessian,
+    scale_by_sophia as scale_by_sophia,
+    sophia as sophia,
+)

@@ -21,6 +21,10 @@ from gradtx.transforms.noise import (
     AddNoiseState as AddNoiseState,
     add_noise as add_noise,
 )
+from gradtx.transforms.per_example import (
+    per_example_global_norm_clip as per_example_global_norm_clip,
+    per_example_layer_norm_clip as per_example_layer_norm_clip,
+)
 from gradtx.transforms.sanitize import (
     ZeroNansState as ZeroNansState,
     centralize as centralize,

@@ -13,6 +13,7 @@ from gradtx.wrappers.lookahead import (
 )
 from gradtx.wrappers.masked import masked as masked
 from gradtx.wrappers.maximize import maximize as maximize
+from gradtx.wrappers.sam import SAMState as SAMState, sam as sam
 from gradtx.wrappers.skip import (
     ApplyIfFiniteState as ApplyIfFiniteState,
     apply_if_finite as apply_if_finite,

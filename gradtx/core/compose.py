@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
 from gradtx.core.apply import apply_updates
+from gradtx.core.examples import like
 from gradtx.core.masking import for_part, hide, reveal, spread_list
 from gradtx.core.plan import Plan, join, plan_of, updating
 from gradtx.core.transformation import hands_on, inner_of, transformation
@@ -51,7 +52,7 @@ def chain(*transforms: Any):
         check_states(state, len(members))
         return run_step(groups, updates, state, params, extra)
 
-    return init, update, step
+    return init, like(update, *members[:1]), step
 
 
 @transformation
@@ -107,7 +108,7 @@ def named_chain(*transforms: tuple[str, Any]):
         params, states = run_step(groups, updates, listed(state), params, extra)
         return params, dict(zip(names, states, strict=True))
 
-    return init, update, step
+    return init, like(update, *members[:1]), step
 
 
 def _grouped(members):

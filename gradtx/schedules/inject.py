@@ -14,6 +14,7 @@ from jax.core import Tracer
 
 from gradtx.core import check
 from gradtx.core.call import Call, Remembered, show
+from gradtx.core.examples import like
 from gradtx.core.numerics import safe_increment
 from gradtx.core.pair import GradientTransformation, GradientTransformationExtraArgs
 from gradtx.core.plan import check_state
@@ -239,7 +240,7 @@ class Injected(Remembered):
                 *map(first, args), **{name: first(x) for name, x in kwargs.items()}
             ),
         )
-        return (init, update, step), made
+        return (init, like(update, made), step), made
 
 
 def _widest(params: Any) -> Any:

@@ -14,6 +14,7 @@ from gradtx.testing.trial import (
     gradients,
     make_trial,
     rebuilt,
+    updates_of,
 )
 from gradtx.testing.values import BAD_VALUES
 
@@ -54,7 +55,9 @@ def says_when_it_needs_params(make: Make) -> None:
     trial = make_trial(make)
     grads, state, _ = trial.shapes_of()
     _run_or_refuse(
-        lambda: jax.eval_shape(trial.tx.update, grads, state),
+        lambda: jax.eval_shape(
+            lambda g, s: trial.tx.update(updates_of(trial.tx, g), s), grads, state
+        ),
         "needs params",
         "update(updates, state) without params",
     )
@@ -97,7 +100,8 @@ def _expect_refusal(make: Make, grads: Any, path: str, what: str) -> None:
     try:
         jax.eval_shape(
             lambda grads, state, params: trial.tx.update(
-                grads, state, params, **extra_of(trial.tx, grads, params)
+                *(updates_of(trial.tx, grads), state, params),
+                **extra_of(trial.tx, grads, params),
             ),
             *(grads, trial.start, trial.params()),
         )

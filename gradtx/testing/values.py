@@ -63,16 +63,46 @@ def bowl_below(updates: Any, params: Any) -> dict[str, Any]:
     return bowl(map_present(jnp.negative, updates), params)
 
 
+def curved(grads: Any, params: Any) -> dict[str, Any]:
+    """Extra arguments for an estimate of the Hessian: that of `bowl`."""
+    return {"obj_fn": bowl(grads, params)["value_fn"]}
+
+
+def around(grads: Any, params: Any) -> dict[str, Any]:
+    """Extra arguments for steps to other parameters: the gradient there.
+
+    It is g + d, d = p - params.
+    """
+
+    def grad_fn(p: Any, i: int) -> Any:
+        return jax.tree.map(
+            lambda g, q, at: g if g is None else g + (q - at),
+            *(grads, p, params),
+            is_leaf=lambda x: x is None,
+        )
+
+    return {"grad_fn": grad_fn}
+
+
+def two_examples(grads: Any) -> Any:
+    """Gradients of two examples for each, along a new first axis."""
+    return map_present(
+        lambda g: jnp.stack([jnp.asarray(g), -2 * jnp.asarray(g)]), grads
+    )
+
+
 _inner = sgd(0.1, momentum=0.9)
 
 # A parameter's value wherever it is required; under "factory.parameter" the value in
 # that factory, given even where there is a default.
 VALUES: dict[str, Any] = {
     "add_noise.key": 0,
+    "adv_optimizer": sgd(0.05),
     "base_optimizer": _inner,
     "chain.transforms": (sgd(0.5), _inner),
     "clipping": 0.1,
     "decay": 0.9,
+    "differentially_private_aggregate.key": 0,
     "eta": 0.01,
     "every_k_schedule": 2,
     "fast_optimizer": _inner,
@@ -80,6 +110,7 @@ VALUES: dict[str, Any] = {
     "inner": _inner,
     "inner_optimizer": _inner,
     "key": 0,
+    "l2_norm_clip": 1.0,
     "learning_rate": 0.1,
     "mask": is_matrix,
     "max_backtracking_steps": 10,
@@ -89,10 +120,12 @@ VALUES: dict[str, Any] = {
     "max_norm": 1.0,
     "momentum": 0.9,
     "named_chain.transforms": (("halve", sgd(0.5)), ("descend", _inner)),
+    "noise_multiplier": 0.5,
     "opt": _inner,
     "optimizer": _inner,
     "param_labels": rank,
     "partition.transforms": {"matrix": _inner, "other": sgd(0.1)},
+    "seed": 0,
     "sgd.momentum": 0.9,
     "slow_step_size": 0.5,
     "stateless.f": halve_tree,
@@ -112,11 +145,21 @@ PREPARE: dict[str, Callable[[Any], Any]] = {
 # Extra arguments that a factory's transformation takes in `update`, from gradients and
 # parameters.
 EXTRA: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
+    "hutchinson_estimator_diag_hessian": curved,
     "lbfgs": bowl,
     "newton": bowl,
+    "sam": around,
     "scale_by_backtracking_linesearch": bowl_below,
     "scale_by_newton_cg": bowl,
+    "scale_by_sophia": curved,
     "scale_by_zoom_linesearch": bowl_below,
+    "sophia": curved,
+}
+
+# What a factory's transformation takes for updates, from a tree of gradients.
+UPDATES: dict[str, Callable[[Any], Any]] = {
+    "differentially_private_aggregate": two_examples,
+    "dpsgd": two_examples,
 }
 
 _nan, _inf = float("nan"), float("inf")
@@ -134,6 +177,7 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "b1": _DECAY,
     "b2": _DECAY,
     "b3": _DECAY,
+    "clip_threshold": _POSITIVE,
     "clipping": _POSITIVE,
     "curv_rtol": (0.0, -1.0, _nan),
     "dampening": _FRACTION,
@@ -150,6 +194,7 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "initial_accumulator_value": _NONNEGATIVE,
     "initial_guess_strategy": ("two",),
     "initial_scale": _NONNEGATIVE,
+    "l2_norm_clip": _POSITIVE,
     "learning_rate": _FINITE,
     "max_backtracking_steps": (-1, 1.5),
     "max_cg_steps": (0, -1, 1.5),
@@ -161,6 +206,8 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "memory_size": (0, -1, 1.5),
     "momentum": _DECAY,
     "momentum_decay": _NONNEGATIVE,
+    "noise_multiplier": _NONNEGATIVE,
+    "print_win_rate_every_n_steps": (-1, 1.5),
     "rho": _DECAY,
     "rtol": _NONNEGATIVE,
     "slope_rtol": (1.0, 1.5, -0.1, _nan),
@@ -171,5 +218,6 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "threshold": (_nan, _inf),
     "timescale": _POSITIVE,
     "tol": _NONNEGATIVE,
+    "update_interval": (0, -1, 1.5),
     "weight_decay": _NONNEGATIVE,
 }

@@ -13,6 +13,14 @@ WHOLE = (
 )
 REAL = ("the Hessian of a function of complex numbers is another", "is complex")
 
+COPIES = (
+    "the parameters as they were, to go back to: nothing is averaged in them",
+    r"state\.cache.* is b?float16 for b?float16 parameters",
+)
+BACK = (
+    "an update can only say how far to go from where it is, and that sum is rounded",
+    "step.params.*, update and apply_updates is",
+)
 LOOP = (
     "a loop of unknown length is not differentiated backwards",
     "Reverse-mode differentiation does not work for lax.while_loop",
@@ -47,12 +55,18 @@ EXCEPTIONS = {
     ("masked", "refuses_functions_among_params"): MASKS,
     ("masked_with_zero", "refuses_functions_among_params"): MASKS,
     ("MultiSteps", "passes_missing_leaves_by"): LATE,
+    ("hutchinson_estimator_diag_hessian", "takes_complex"): REAL,
     ("lbfgs", "steps_under_infinity_checks"): INFINITE,
     ("newton", "steps_under_infinity_checks"): INFINITE,
     ("newton", "takes_complex"): REAL,
     ("newton", "has_derivatives_by_hyperparameters"): LOOP,
     ("rmsprop_centered", "has_derivatives_by_hyperparameters"): STEEP,
     ("rprop", "takes_complex"): ORDER,
+    ("sam", "keeps_bfloat16"): COPIES,
+    ("sam", "keeps_float16"): COPIES,
+    ("sam_of_many", "keeps_bfloat16"): COPIES,
+    ("sam_of_many", "keeps_float16"): COPIES,
+    ("sam_of_many", "step_is_update_then_apply"): BACK,
     ("scale_by_backtracking_linesearch", "has_derivatives_by_hyperparameters"): LOOP,
     ("scale_by_newton_cg", "has_derivatives_by_hyperparameters"): LOOP,
     ("scale_by_stddev", "has_derivatives_by_hyperparameters"): STEEP,
@@ -61,8 +75,10 @@ EXCEPTIONS = {
     ("scale_by_backtracking_linesearch", "steps_under_infinity_checks"): INFINITE,
     ("scale_by_newton_cg", "takes_complex"): REAL,
     ("scale_by_rprop", "takes_complex"): ORDER,
+    ("scale_by_sophia", "takes_complex"): ORDER,
     ("scale_by_zoom_linesearch", "agrees_when_leaves_are_split"): WHOLE,
     ("scale_by_zoom_linesearch", "steps_under_infinity_checks"): INFINITE,
+    ("sophia", "takes_complex"): ORDER,
     ("stateless", "refuses_integer_gradients"): USERS,
     ("stateless_with_tree_map", "refuses_integer_gradients"): USERS,
 }

@@ -37,6 +37,12 @@ VARIANTS = {
     "rmsprop_centered": functools.partial(
         gradtx.rmsprop, 0.1, centered=True, momentum=0.9, nesterov=True
     ),
+    "sam_of_many": functools.partial(
+        gradtx.sam, gradtx.adam(0.1), gradtx.sgd(0.05, 0.9), 3, reset_state=False
+    ),
+    "sam_opaque": functools.partial(
+        gradtx.sam, gradtx.adam(0.1), gradtx.sgd(0.05), opaque_mode=True
+    ),
     "sgd_plain": functools.partial(gradtx.sgd, falling),
     "trace_dampened": functools.partial(gradtx.trace, 0.9, dampening=0.5),
 }

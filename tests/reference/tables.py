@@ -1,13 +1,19 @@
 """The tables that the tests run through: every factory with every option."""
 
-from . import optimizers, optimizers_adaptive, rows
+from . import (
+    optimizers,
+    optimizers_adaptive,
+    optimizers_curvature,
+    rows,
+    rows_curvature,
+)
 from .cases import Case, decay, parametrize as parametrize, rate
 from .rows_schedules import SCHEDULES as SCHEDULES
 
 # In NumPy, from the papers; and the rows of what they hold, each with ROWS, COMPLEX
 # and CONSTANT.
-REFERENCES = [optimizers, optimizers_adaptive]
-TABLES = [rows]
+REFERENCES = [optimizers, optimizers_adaptive, optimizers_curvature]
+TABLES = [rows, rows_curvature]
 
 _ROWS = [row for table in TABLES for row in table.ROWS]
 _CONSTANT = {name for table in TABLES for name in table.CONSTANT}

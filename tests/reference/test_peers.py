@@ -29,6 +29,7 @@ OURS_ALONE = {  # options that Optax has nowhere
     "amsgrad",
     "dampening",
     "eps_before_correction",
+    "fresh",
     "maximum_of",
     "momentum_decay",
     "p",
