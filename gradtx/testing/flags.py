@@ -77,13 +77,16 @@ def steps_under_strict_flags(make: Make) -> None:
 def _swept() -> Iterator[None]:
     """The garbage collector looks at new objects only: each leak check calls it.
 
-    Late in a long run there are millions of old ones, and a trace took 20 s.
+    Late in a long run there are millions of old ones, and a trace took 20 s. Where a
+    run has frozen some itself, they stay so, and these with them.
     """
+    frozen = gc.get_freeze_count()
     gc.freeze()
     try:
         yield
     finally:
-        gc.unfreeze()
+        if not frozen:
+            gc.unfreeze()
 
 
 def steps_under_nan_checks(make: Make) -> None:

@@ -1,6 +1,5 @@
 """Numbers of a step: exact ones from the compiler, and times of interleaved runs."""
 
-import gc
 import math
 import time
 import warnings
@@ -45,7 +44,6 @@ def compiled(
     step_fn: Callable[..., Any], params: Any, state: Any, grads: Any
 ) -> tuple[dict, Callable[..., Any]]:
     """The same, and the compiled step."""
-    gc.collect()  # now, not while the clock runs
     with warnings.catch_warnings():
         # A number says so: alias_bytes.
         warnings.filterwarnings("ignore", "Some donated buffers were not usable")
