@@ -57,7 +57,7 @@ LINES = MappingProxyType(
             Line("Nesterov 0.9", 0.02, 0.001, {"momentum": 0.9, "nesterov": True}),
         ),
         "sophia": (
-            Line("sophia", 0.1, 0.05, {"gamma": 1.0, "update_interval": 1}),
+            Line("sophia, gamma 1", 0.1, 0.05, {"gamma": 1.0, "update_interval": 1}),
             Line("gamma 0.01", 0.1, 0.05),
         ),
     }

@@ -53,10 +53,11 @@ def refuses_complex_gradients_of_real_params(make: Make) -> None:
 def says_when_it_needs_params(make: Make) -> None:
     """Without parameters it works, or says that it needs them."""
     trial = make_trial(make)
-    grads, state, _ = trial.shapes_of()
+    tx, shapes = trial.tx, trial.shapes_of()
     _run_or_refuse(
         lambda: jax.eval_shape(
-            lambda g, s: trial.tx.update(updates_of(trial.tx, g), s), grads, state
+            lambda g, s, p: tx.update(updates_of(tx, g), s, **extra_of(tx, g, p)),
+            *shapes,
         ),
         "needs params",
         "update(updates, state) without params",

@@ -91,6 +91,11 @@ def two_examples(grads: Any) -> Any:
     )
 
 
+def valued(grads: Any, params: Any) -> dict[str, Any]:
+    """Extra arguments for what looks at the loss: always the same."""
+    return {"value": 1.0}
+
+
 _inner = sgd(0.1, momentum=0.9)
 
 # A parameter's value wherever it is required; under "factory.parameter" the value in
@@ -125,6 +130,8 @@ VALUES: dict[str, Any] = {
     "optimizer": _inner,
     "param_labels": rank,
     "partition.transforms": {"matrix": _inner, "other": sgd(0.1)},
+    "reduce_on_plateau.cooldown": 1,
+    "reduce_on_plateau.patience": 1,
     "seed": 0,
     "sgd.momentum": 0.9,
     "slow_step_size": 0.5,
@@ -148,6 +155,7 @@ EXTRA: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
     "hutchinson_estimator_diag_hessian": curved,
     "lbfgs": bowl,
     "newton": bowl,
+    "reduce_on_plateau": valued,
     "sam": around,
     "scale_by_backtracking_linesearch": bowl_below,
     "scale_by_newton_cg": bowl,
@@ -172,6 +180,7 @@ _FINITE = (_nan, _inf, "0.1")
 # Values that a parameter of that name must refuse. Where a name is not here, a float
 # must at least refuse to be NaN.
 BAD_VALUES: dict[str, tuple[Any, ...]] = {
+    "accumulation_size": (0, -1, 1.5),
     "approx_dec_rtol": _NONNEGATIVE,
     "atol": _NONNEGATIVE,
     "b1": _DECAY,
@@ -179,6 +188,7 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "b3": _DECAY,
     "clip_threshold": _POSITIVE,
     "clipping": _POSITIVE,
+    "cooldown": (-1, 1.5),
     "curv_rtol": (0.0, -1.0, _nan),
     "dampening": _FRACTION,
     "damping": _NONNEGATIVE,
@@ -188,6 +198,7 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "eps_root": _NONNEGATIVE,
     "eta": _NONNEGATIVE,
     "every_k_schedule": (0, -1, 1.5),
+    "factor": (0.0, 1.0, -0.5, _nan),
     "forcing": _FRACTION,
     "gamma": _NONNEGATIVE,
     "increase_factor": (0.5, -1.0, _nan),
@@ -204,9 +215,11 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "max_linesearch_steps": (0, -1, 1.5),
     "max_norm": _POSITIVE,
     "memory_size": (0, -1, 1.5),
+    "min_scale": _NONNEGATIVE,
     "momentum": _DECAY,
     "momentum_decay": _NONNEGATIVE,
     "noise_multiplier": _NONNEGATIVE,
+    "patience": (0, -1, 1.5),
     "print_win_rate_every_n_steps": (-1, 1.5),
     "rho": _DECAY,
     "rtol": _NONNEGATIVE,

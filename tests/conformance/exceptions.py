@@ -60,6 +60,7 @@ EXCEPTIONS = {
     ("newton", "steps_under_infinity_checks"): INFINITE,
     ("newton", "takes_complex"): REAL,
     ("newton", "has_derivatives_by_hyperparameters"): LOOP,
+    ("reduce_on_plateau", "steps_under_infinity_checks"): INFINITE,
     ("rmsprop_centered", "has_derivatives_by_hyperparameters"): STEEP,
     ("rprop", "takes_complex"): ORDER,
     ("sam", "keeps_bfloat16"): COPIES,
