@@ -22,3 +22,8 @@ from gradtx.wrappers.skip_rules import (
     skip_large_updates as skip_large_updates,
     skip_not_finite as skip_not_finite,
 )
+from gradtx.wrappers.split_complex import (
+    SplitRealAndImaginaryArrays as SplitRealAndImaginaryArrays,
+    SplitRealAndImaginaryState as SplitRealAndImaginaryState,
+    split_real_and_imaginary as split_real_and_imaginary,
+)
