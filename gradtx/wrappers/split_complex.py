@@ -97,7 +97,7 @@ def _is_complex(x: Any) -> bool:
 
 def _parts(x: Any) -> Any:
     """The two parts of what is complex; anything else as it is."""
-    is_number = hasattr(x, "dtype") or isinstance(x, complex)
+    is_number = hasattr(x, "dtype") or type(x) in (complex,)
     if not is_number or not _is_complex(x):
         return x  # what is no number is for inner to name
     if is_abstract(x):

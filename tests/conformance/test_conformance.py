@@ -26,6 +26,9 @@ VARIANTS = {
         gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.trace(0.9)),
         gradtx.partition({"a": gradtx.adam(0.1), "b": gradtx.set_to_zero()}, "a"),
     ),
+    "injected_with_states": functools.partial(
+        gradtx.inject_stateful_hyperparams(gradtx.adam), falling
+    ),
     "injected": functools.partial(gradtx.inject_hyperparams(gradtx.adam), falling),
     "lookahead_reset": functools.partial(
         gradtx.lookahead, gradtx.adam(0.1), 2, 0.5, reset_state=True
