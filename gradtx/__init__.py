@@ -9,6 +9,7 @@ from gradtx import (
     tree as tree,
 )
 from gradtx._exports.core import *
+from gradtx._exports.interop import *
 from gradtx._exports.linesearch import *
 from gradtx._exports.losses import *
 from gradtx._exports.optimizers_a_l import *

@@ -9,8 +9,11 @@ MOMENTS = """\
 mu_t = b1 mu_{t-1} + (1 - b1) g_t,  mu_0 = 0
 nu_t = b2 nu_{t-1} + (1 - b2) |g_t|^2,  nu_0 = 0
 """
-ADAM = f"""{MOMENTS}\
-mu^_t = mu_t / (1 - b1^t),  nu^_t = nu_t / (1 - b2^t)
+CORRECTED = "mu^_t = mu_t / (1 - b1^t),  nu^_t = nu_t / (1 - b2^t)\n"
+ADAM = MOMENTS + CORRECTED
+BELIEF = """\
+mu_t = b1 mu_{t-1} + (1 - b1) g_t,  mu_0 = 0
+nu_t = b2 nu_{t-1} + (1 - b2) |g_t - mu_t|^2 + eps_root,  nu_0 = 0
 """
 NESTEROV = f"""{MOMENTS}\
 mu^_t = b1 mu_t / (1 - b1^(t+1)) + (1 - b1) g_t / (1 - b1^t)
@@ -92,6 +95,58 @@ d_t = min(eta_plus d_{t-1}, max_step_size)  if s_t > 0,  d_0 = learning_rate
 u_t = sign(g_t) d_t  if s_t >= 0
       0  if s_t < 0
 p_t = p_{t-1} - u_t""",
+    "adabelief": BELIEF
+    + CORRECTED
+    + """\
+p_t = p_{t-1} - learning_rate mu^_t / (sqrt(nu^_t) + eps)""",
+    "acprop": f"""\
+u_t = g_t / (sqrt(nu^_{{t-1}}) + eps),  nu^_0 = 1
+{BELIEF}nu^_t = nu_t / (1 - b2^t)
+p_t = p_{{t-1}} - learning_rate (u_t + weight_decay p_{{t-1}})""",
+    "yogi": f"""\
+mu_t = b1 mu_{{t-1}} + (1 - b1) g_t,  mu_0 = 0.000001
+nu_t = nu_{{t-1}} - (1 - b2) sign(nu_{{t-1}} - |g_t|^2) |g_t|^2,  nu_0 = 0.000001
+{CORRECTED}p_t = p_{{t-1}} - learning_rate mu^_t / (sqrt(nu^_t) + eps)""",
+    "adan": """\
+d_t = g_t - g_{t-1}  if t > 1
+      0  otherwise
+m_t = b1 m_{t-1} + (1 - b1) g_t,  m_0 = 0
+v_t = b2 v_{t-1} + (1 - b2) d_t,  v_0 = 0
+n_t = b3 n_{t-1} + (1 - b3) |g_t + b2 d_t|^2,  n_0 = 0
+m^_t = m_t / (1 - b1^t),  v^_t = v_t / (1 - b2^t),  n^_t = n_t / (1 - b3^t)
+u_t = (m^_t + b2 v^_t) / (sqrt(n^_t + eps_root) + eps)
+p_t = p_{t-1} - learning_rate (u_t + weight_decay p_{t-1})""",
+    "adopt": """\
+c_t = (t - 1)^(1/4)
+x_t = min(max(g_t / max(sqrt(nu_{t-1}), eps), -c_t), c_t)
+mu_t = b1 mu_{t-1} + (1 - b1) x_t,  mu_0 = 0
+nu_t = b2 nu_{t-1} + (1 - b2) |g_t|^2  if t > 1
+       |g_t|^2  otherwise
+p_t = p_{t-1} - learning_rate mu_t""",
+    "ademamix": """\
+m1_t = b1 m1_{t-1} + (1 - b1) g_t,  m1_0 = 0
+m2_t = b3 m2_{t-1} + (1 - b3) g_t,  m2_0 = 0
+nu_t = b2 nu_{t-1} + (1 - b2) |g_t|^2,  nu_0 = 0
+m1^_t = m1_t / (1 - b1^t),  nu^_t = nu_t / (1 - b2^t)
+u_t = (m1^_t + alpha m2_t) / (sqrt(nu^_t + eps_root) + eps)
+p_t = p_{t-1} - learning_rate (u_t + weight_decay p_{t-1})""",
+    "simplified_ademamix": """\
+m_t = b1 m_{t-1} + g_t,  m_0 = 0
+n_t = b2 n_{t-1} + (1 - b2) |g_t|^2,  n_0 = 0
+n^_t = n_t / (1 - b2^t)
+u_t = (m_t + alpha g_t) / (sqrt(n^_t + eps_root) + eps)
+p_t = p_{t-1} - learning_rate (u_t + weight_decay p_{t-1})""",
+    "laprop": """\
+nu_t = b2 nu_{t-1} + (1 - b2) |g_t|^2,  nu_0 = 0
+x_t = g_t / (sqrt(nu_t / (1 - b2^t) + eps_root) + eps)
+mu_t = b1 mu_{t-1} + (1 - b1) x_t,  mu_0 = 0
+p_t = p_{t-1} - learning_rate (mu_t / (1 - b1^t) + weight_decay p_{t-1})""",
+    "mars": f"""\
+c_t = g_t + gamma b1 / (1 - b1) (g_t - g_{{t-1}})
+x_t = c_t min(1, max_norm / |c_t|)
+mu_t = b1 mu_{{t-1}} + (1 - b1) x_t,  mu_0 = 0
+nu_t = b2 nu_{{t-1}} + (1 - b2) |x_t|^2,  nu_0 = 0
+{CORRECTED}p_t = p_{{t-1}} - learning_rate ({STEP} + weight_decay p_{{t-1}})""",
     "lbfgs": """\
 p_{k+1} = p_k - t_k H_k g_k
 H_{k+1} = V_k' H_k V_k + rho_k s_k s_k'
@@ -131,6 +186,18 @@ NOCEDAL = (
 )
 # From module to what it was written after.
 PAPERS = {
+    "acprop": [
+        (
+            "Zhuang et al., Momentum centering and asynchronous update (2021)",
+            "https://arxiv.org/abs/2110.05454",
+        )
+    ],
+    "adabelief": [
+        (
+            "Zhuang et al., AdaBelief optimizer (2020)",
+            "https://arxiv.org/abs/2010.07468",
+        )
+    ],
     "adadelta": [
         (
             "Zeiler, ADADELTA: an adaptive learning rate method (2012)",
@@ -147,10 +214,34 @@ PAPERS = {
     "adam_lp": [KINGMA],
     "adamax": [KINGMA],
     "adamw": [LOSHCHILOV, DOZAT],
+    "adan": [
+        (
+            "Xie et al., Adan: adaptive Nesterov momentum algorithm (2022)",
+            "https://arxiv.org/abs/2208.06677",
+        )
+    ],
+    "ademamix": [
+        (
+            "Pagliardini et al., The AdEMAMix optimizer (2024)",
+            "https://arxiv.org/abs/2409.03137",
+        )
+    ],
+    "adopt": [
+        (
+            "Taniguchi et al., ADOPT: modified Adam can converge with any beta2 (2024)",
+            "https://arxiv.org/abs/2411.02853",
+        )
+    ],
     "amsgrad": [
         (
             "Reddi, Kale & Kumar, On the convergence of Adam and beyond (2018)",
             "https://arxiv.org/abs/1904.09237",
+        )
+    ],
+    "laprop": [
+        (
+            "Ziyin et al., LaProp: separating momentum and adaptivity (2020)",
+            "https://arxiv.org/abs/2002.04839",
         )
     ],
     "lbfgs": [
@@ -164,6 +255,12 @@ PAPERS = {
         (
             "Chen et al., Symbolic discovery of optimization algorithms (2023)",
             "https://arxiv.org/abs/2302.06675",
+        )
+    ],
+    "mars": [
+        (
+            "Yuan et al., MARS: unleashing the power of variance reduction (2024)",
+            "https://arxiv.org/abs/2411.10438",
         )
     ],
     "newton": [
@@ -201,6 +298,18 @@ PAPERS = {
             "Sutskever et al., On the importance of initialization and momentum in "
             "deep learning (2013)",
             "https://proceedings.mlr.press/v28/sutskever13.html",
+        )
+    ],
+    "simplified_ademamix": [
+        (
+            "Morwani et al., Connections between schedule-free optimizers (2025)",
+            "https://arxiv.org/abs/2502.02431",
+        )
+    ],
+    "yogi": [
+        (
+            "Zaheer et al., Adaptive methods for nonconvex optimization (2018)",
+            "https://papers.nips.cc/paper/8186-adaptive-methods-for-nonconvex-optimization",
         )
     ],
 }

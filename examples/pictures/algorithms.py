@@ -25,26 +25,45 @@ PRIVATE = {"l2_norm_clip": 1.0, "seed": 0}
 # The rates are round ones at which the typical path of an optimizer shows.
 LINES = MappingProxyType(
     {
+        "acprop": (Line("acprop", 0.1, 0.01),),
+        "adabelief": (Line("adabelief", 0.1, 0.1),),
         "adadelta": (Line("adadelta, eps 0.001", 1.0, 1.0, {"eps": 1e-3}),),
+        "adafactor": (Line("adafactor", 0.1, 0.1),),
         "adagrad": (Line("adagrad", 0.5, 0.5),),
         "adam": (Line("adam", 0.2, 0.1),),
         "adam_lp": (
             Line("adam_lp, p = 2", 0.2, 0.1),
             Line("p = 6", 0.2, 0.1, {"p": 6.0}),
         ),
+        "adam_mini": (Line("adam_mini", 0.2, 0.1),),
         "adamax": (Line("adamax", 0.2, 0.1),),
         "adamaxw": (Line("adamaxw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
         "adamw": (Line("adamw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
+        "adan": (Line("adan", 0.2, 0.1),),
+        "ademamix": (
+            Line("ademamix, b3 0.99, alpha 2", 0.2, 0.1, {"b3": 0.99, "alpha": 2.0}),
+        ),
+        "adopt": (Line("adopt", 0.2, 0.2),),
         "amsgrad": (Line("amsgrad", 0.2, 0.1),),
         "dpsgd": (
             Line("dpsgd, clipped at 1", 0.09, 0.1, {**PRIVATE, "noise_multiplier": 0}),
             Line("noise 0.5", 0.09, 0.1, {**PRIVATE, "noise_multiplier": 0.5}),
         ),
+        "laprop": (Line("laprop", 0.2, 0.1),),
+        "apollo": (Line("apollo", 0.2, 0.1),),
+        "apollo_mini": (Line("apollo_mini", 0.2, 0.1),),
+        "came": (Line("came", 0.2, 0.1),),
+        "fromage": (Line("fromage", 0.1, 0.03),),
+        "galore": (Line("galore", 0.2, 0.1),),
+        "lamb": (Line("lamb", 0.1, 0.03),),
+        "lars": (Line("lars, coefficient 1", 0.02, 0.01, {"trust_coefficient": 1.0}),),
         "lbfgs": (Line("lbfgs", None, None),),
         "lion": (Line("lion", 0.05, 0.02),),
+        "mars": (Line("mars", 0.2, 0.05),),
         "nadam": (Line("nadam", 0.2, 0.1),),
         "nadamw": (Line("nadamw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),),
         "newton": (Line("newton", None, None),),
+        "novograd": (Line("novograd", 0.02, 0.01),),
         "radam": (Line("radam", 0.05, 0.005),),
         "rmsprop": (
             Line("rmsprop", 0.1, 0.03),
@@ -59,6 +78,16 @@ LINES = MappingProxyType(
         "sophia": (
             Line("sophia, gamma 1", 0.1, 0.05, {"gamma": 1.0, "update_interval": 1}),
             Line("gamma 0.01", 0.1, 0.05),
+        ),
+        "simplified_ademamix": (
+            Line("simplified_ademamix, b1 0.9", 0.02, 0.01, {"b1": 0.9}),
+        ),
+        "yogi": (Line("yogi", 0.2, 0.1),),
+        "sign_sgd": (Line("sign_sgd", 0.05, 0.02),),
+        "signum": (Line("signum", 0.05, 0.02),),
+        "sm3": (Line("sm3", 0.5, 0.5),),
+        "stable_adamw": (
+            Line("stable_adamw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),
         ),
     }
 )

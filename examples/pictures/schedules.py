@@ -44,6 +44,9 @@ EXAMPLES = MappingProxyType(
         ),
         "linear_onecycle_schedule": gradtx.linear_onecycle_schedule(200, 0.1),
         "cosine_onecycle_schedule": gradtx.cosine_onecycle_schedule(200, 0.1),
+        "onecycle_schedule": gradtx.onecycle_schedule(200, 0.1, three_phase=True),
+        "cyclic_schedule": gradtx.cyclic_schedule(0.0, 0.1, 25, mode="triangular2"),
+        "cosine_restarts_schedule": gradtx.cosine_restarts_schedule(0.1, 30, 2.0),
         "join_schedules": gradtx.join_schedules(
             [gradtx.constant_schedule(0.1), gradtx.cosine_decay_schedule(0.1, 100)],
             [100],

@@ -41,4 +41,4 @@ from gradtx.core.types import (
     State as State,
     Updates as Updates,
 )
-from gradtx.tree.norms import norm as global_norm
+from gradtx.tree.norms import global_norm as global_norm

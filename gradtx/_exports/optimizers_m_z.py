@@ -1,5 +1,10 @@
 """The public names of the optimizers from M to Z, each once."""
 
+from gradtx.optimizers.mars import (
+    ScaleByMarsState as ScaleByMarsState,
+    mars as mars,
+    scale_by_mars as scale_by_mars,
+)
 from gradtx.optimizers.nadam import (
     ScaleByNadamState as ScaleByNadamState,
     nadam as nadam,
@@ -10,7 +15,15 @@ from gradtx.optimizers.newton import (
     newton as newton,
     scale_by_newton_cg as scale_by_newton_cg,
 )
-from gradtx.optimizers.radam import radam as radam, scale_by_radam as scale_by_radam
+from gradtx.optimizers.novograd import (
+    ScaleByNovogradState as ScaleByNovogradState,
+    novograd as novograd,
+    scale_by_novograd as scale_by_novograd,
+)
+from gradtx.optimizers.radam import (
+    radam as radam,
+    scale_by_radam as scale_by_radam,
+)
 from gradtx.optimizers.rmsprop import (
     ScaleByRmsState as ScaleByRmsState,
     ScaleByRmsWithCountState as ScaleByRmsWithCountState,
@@ -26,10 +39,33 @@ from gradtx.optimizers.rprop import (
     scale_by_rprop as scale_by_rprop,
 )
 from gradtx.optimizers.sgd import sgd as sgd
+from gradtx.optimizers.sign_sgd import (
+    scale_by_sign as scale_by_sign,
+    sign_sgd as sign_sgd,
+    signum as signum,
+)
+from gradtx.optimizers.simplified_ademamix import (
+    ScaleBySimplifiedAdEMAMixState as ScaleBySimplifiedAdEMAMixState,
+    scale_by_simplified_ademamix as scale_by_simplified_ademamix,
+    simplified_ademamix as simplified_ademamix,
+)
+from gradtx.optimizers.sm3 import (
+    ScaleBySM3State as ScaleBySM3State,
+    scale_by_sm3 as scale_by_sm3,
+    sm3 as sm3,
+)
 from gradtx.optimizers.sophia import (
     HutchinsonState as HutchinsonState,
     SophiaState as SophiaState,
     hutchinson_estimator_diag_hessian as hutchinson_estimator_diag_hessian,
     scale_by_sophia as scale_by_sophia,
     sophia as sophia,
+)
+from gradtx.optimizers.stable_adamw import (
+    scale_by_stable_adamw as scale_by_stable_adamw,
+    stable_adamw as stable_adamw,
+)
+from gradtx.optimizers.yogi import (
+    scale_by_yogi as scale_by_yogi,
+    yogi as yogi,
 )

@@ -12,6 +12,11 @@ from gradtx.schedules.cosine import (
     cosine_decay_schedule as cosine_decay_schedule,
     sgdr_schedule as sgdr_schedule,
 )
+from gradtx.schedules.cyclic import (
+    cosine_restarts_schedule as cosine_restarts_schedule,
+    cyclic_schedule as cyclic_schedule,
+    onecycle_schedule as onecycle_schedule,
+)
 from gradtx.schedules.inject import (
     InjectHyperparamsState as InjectHyperparamsState,
     InjectStatefulHyperparamsState as InjectStatefulHyperparamsState,

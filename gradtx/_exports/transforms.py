@@ -1,14 +1,28 @@
 """The public names of the transformations, each once."""
 
+from gradtx.transforms.apply_every import (
+    ApplyEvery as ApplyEvery,
+    apply_every as apply_every,
+)
+from gradtx.transforms.blocks import (
+    scale_by_param_block_norm as scale_by_param_block_norm,
+    scale_by_param_block_rms as scale_by_param_block_rms,
+)
 from gradtx.transforms.clip import (
     adaptive_grad_clip as adaptive_grad_clip,
     clip as clip,
     clip_by_block_rms as clip_by_block_rms,
     clip_by_global_norm as clip_by_global_norm,
+    unitwise_clip as unitwise_clip,
+    unitwise_norm as unitwise_norm,
 )
 from gradtx.transforms.decay import (
     AddDecayedWeightsState as AddDecayedWeightsState,
     add_decayed_weights as add_decayed_weights,
+)
+from gradtx.transforms.grokfast import (
+    GrokfastState as GrokfastState,
+    grokfast as grokfast,
 )
 from gradtx.transforms.momentum import (
     DampenedTraceState as DampenedTraceState,
@@ -20,6 +34,11 @@ from gradtx.transforms.momentum import (
 from gradtx.transforms.noise import (
     AddNoiseState as AddNoiseState,
     add_noise as add_noise,
+)
+from gradtx.transforms.normalize import (
+    NormalizeState as NormalizeState,
+    normalize as normalize,
+    normalize_by_update_norm as normalize_by_update_norm,
 )
 from gradtx.transforms.per_example import (
     per_example_global_norm_clip as per_example_global_norm_clip,
@@ -46,4 +65,8 @@ from gradtx.transforms.stateless import (
     set_to_zero as set_to_zero,
     stateless as stateless,
     stateless_with_tree_map as stateless_with_tree_map,
+)
+from gradtx.transforms.trust_ratio import (
+    ScaleByTrustRatioState as ScaleByTrustRatioState,
+    scale_by_trust_ratio as scale_by_trust_ratio,
 )

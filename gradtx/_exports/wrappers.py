@@ -4,8 +4,19 @@ from gradtx.wrappers.accumulate import (
     MultiSteps as MultiSteps,
     MultiStepsState as MultiStepsState,
 )
+from gradtx.wrappers.cautious import cautious as cautious
+from gradtx.wrappers.conditional import (
+    ConditionallyMaskState as ConditionallyMaskState,
+    ConditionallyTransformState as ConditionallyTransformState,
+    ConditionFn as ConditionFn,
+    conditionally_mask as conditionally_mask,
+    conditionally_transform as conditionally_transform,
+)
 from gradtx.wrappers.flatten import flatten as flatten
-from gradtx.wrappers.freeze import freeze as freeze
+from gradtx.wrappers.freeze import (
+    freeze as freeze,
+    selective_transform as selective_transform,
+)
 from gradtx.wrappers.lookahead import (
     LookaheadParams as LookaheadParams,
     LookaheadState as LookaheadState,
@@ -13,6 +24,13 @@ from gradtx.wrappers.lookahead import (
 )
 from gradtx.wrappers.masked import masked as masked
 from gradtx.wrappers.maximize import maximize as maximize
+from gradtx.wrappers.monitor import (
+    MonitorState as MonitorState,
+    SnapshotState as SnapshotState,
+    measure_with_ema as measure_with_ema,
+    monitor as monitor,
+    snapshot as snapshot,
+)
 from gradtx.wrappers.sam import SAMState as SAMState, sam as sam
 from gradtx.wrappers.skip import (
     ApplyIfFiniteState as ApplyIfFiniteState,

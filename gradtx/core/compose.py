@@ -3,12 +3,21 @@
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
+import jax
+
 from gradtx.core.apply import apply_updates
 from gradtx.core.examples import like
-from gradtx.core.masking import for_part, hide, reveal, spread_list
+from gradtx.core.masking import (
+    covering,
+    fitting,
+    for_part,
+    hide,
+    hide_alike,
+    reveal,
+)
 from gradtx.core.plan import Plan, join, plan_of, updating
 from gradtx.core.transformation import hands_on, inner_of, transformation
-from gradtx.core.trees import failure, is_function, is_none, leaves_of, paths_of
+from gradtx.core.trees import failure, is_function, is_none, paths_of
 
 
 @transformation
@@ -190,7 +199,10 @@ class PartitionState(NamedTuple):
 
 @transformation
 def partition(
-    transforms: Mapping[Hashable, Any], param_labels: Any | Callable[[Any], Any]
+    transforms: Mapping[Hashable, Any],
+    param_labels: Any | Callable[[Any], Any],
+    *,
+    mask_compatible_extra_args: bool = False,
 ):
     """Give each group of leaves its own transformation.
 
@@ -200,6 +212,8 @@ def partition(
       param_labels: a tree of labels like the parameters (or a prefix of it: a label
         stands for all leaves below), or a function from the parameters to one. What
         is in transforms is a label, even if it is a tree itself, as a tuple is.
+      mask_compatible_extra_args: whether a member sees its leaves only of extra
+        arguments that are trees like the updates.
 
     Returns:
       A transformation with the state `PartitionState`. Leaves that a member does not
@@ -238,13 +252,15 @@ def partition(
     def masks(tree):
         labels = param_labels(tree) if is_function(param_labels) else param_labels
         known = f" transforms has {list(members)}."
-        labels = spread_list("param_labels", labels, tree, is_label, known)
-        for (path, leaf), label in zip(paths_of(tree), labels, strict=True):
+        labels = fitting("param_labels", labels, tree, is_label, known)
+        each = covering(labels, tree, is_label)
+        for (path, leaf), label in zip(paths_of(tree), each, strict=True):
             if leaf is not None and place(label) is None:
                 raise failure(f"param_labels{path} is {label!r};{known}")
-        found, treedef = [place(label) for label in labels], leaves_of(tree)[1]
+        found = jax.tree.map(place, labels, is_leaf=is_label)
         return {
-            m: treedef.unflatten([x == i for x in found]) for m, i in places.items()
+            label: jax.tree.map(lambda x, i=i: x == i, found, is_leaf=is_none)
+            for label, i in places.items()
         }
 
     @hands_on
@@ -259,11 +275,14 @@ def partition(
         inner = {}
         # Labels read shapes, say: the parameters' where they are there.
         for label, mask in masks(updates if params is None else params).items():
+            given = extra
+            if mask_compatible_extra_args:
+                given = hide_alike(extra, updates, mask)
             part, inner_state = call(members[label])(
                 hide(updates, mask),
                 state.inner_states[label].inner_state,
                 None if params is None else hide(params, mask),
-                **for_part(extra, params, mask),
+                **for_part(given, params, mask),
             )
             result = reveal(part, result, mask)
             inner[label] = MaskedState(inner_state)

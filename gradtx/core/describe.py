@@ -32,7 +32,7 @@ def describe(tx: Any, width: int = 100) -> str:
       >>> import gradtx
       >>> print(gradtx.describe(gradtx.lion(1e-4)))
       lion(0.0001)
-        scale_by_lion(b1=0.9, b2=0.99, mu_dtype=None)
+        scale_by_lion(b1=0.9, b2=0.99, mu_dtype=None, mode='hard', smooth_beta=1.0)
         add_decayed_weights(weight_decay=0.001, mask=None)
         scale_by_learning_rate(learning_rate=0.0001, flip_sign=True)
     """
@@ -83,7 +83,7 @@ def _wrapped(text: str, indent: str, width: int) -> str:
 
 def _unnamed(tx: Any) -> str:
     """A pair that no factory of ours made: where its functions are from."""
-    if not _is_pair(tx) and not isinstance(tx, GradientTransformation):
+    if not _is_one(tx):
         return repr(tx)
     functions = zip(tx._fields, tx, strict=True)
     parts = [f"{name}={getattr(f, '__qualname__', show(f))}" for name, f in functions]
@@ -132,11 +132,12 @@ def _expanded(tx: Any) -> list[tuple[str, Any]]:
 
 def _members(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     """The transformations in an argument, each with a label."""
-    if isinstance(value, GradientTransformation) or _is_pair(value):
+    if _is_one(value):
         yield f"{name}: ", value
     elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _members(str(key), inner)
+        # One with functions among them (of monitor) is shown where it is.
+        inside = value.items() if all(map(_is_one, value.values())) else ()
+        yield from ((f"{key}: ", inner) for key, inner in inside)
     elif type(value) in (tuple, list):
         if len(value) == 2 and isinstance(value[0], str):  # named_chain
             yield from _members(*value)
@@ -148,6 +149,10 @@ def _members(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 def _is_empty(value: Any) -> bool:
     return type(value) is tuple and not value
+
+
+def _is_one(value: Any) -> bool:
+    return isinstance(value, GradientTransformation) or _is_pair(value)
 
 
 def _is_pair(value: Any) -> bool:

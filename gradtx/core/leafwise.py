@@ -10,14 +10,20 @@ from gradtx.core.axes import need_whole
 from gradtx.core.call import show
 from gradtx.core.numerics import safe_increment
 from gradtx.core.plan import Inputs, check_shapes, check_state, planned
-from gradtx.core.trees import absent, compute_dtype, failure, leaves_of
+from gradtx.core.trees import (
+    absent,
+    compute_dtype,
+    failure,
+    leaves_of,
+    with_shape,
+)
 from gradtx.core.types import EmptyState
 
 
 class Slot(NamedTuple):
-    """How one array of state is made from a parameter."""
+    """How one array of state, or a small tree of them, is made from a parameter."""
 
-    init: Callable[[jax.Array], jax.Array]
+    init: Callable[[jax.Array], Any]
     like_param: bool = True  # has the parameter's shape
 
 
@@ -62,6 +68,27 @@ def zeros(dtype: Any = None, *, real: bool = False) -> Slot:
     return full(0, dtype, real=real)
 
 
+def reduced(axes: Any, dtype: Any = None, *, keepdims: bool = False) -> Slot:
+    """A slot of real zeros, shaped like the parameter without some of its axes.
+
+    Args:
+      axes: a function from a parameter to the axes that are left out, or to None where
+        the leaf has no such slot: an array of shape (1,) then stands for it.
+      dtype: of the slot, see `full`.
+      keepdims: whether axes that are left out stay, of length 1.
+    """
+
+    def init(p: Any) -> jax.Array:
+        kind, gone = slot_dtype(p, dtype, real=True), axes(p)
+        if gone is None:
+            return jnp.zeros([1], kind)
+        # From the sum's type, which says how the rest lies on a mesh.
+        like = jax.eval_shape(lambda x: jnp.sum(x, axis=gone, keepdims=keepdims), p)
+        return jnp.zeros_like(like, kind)
+
+    return Slot(init, like_param=False)
+
+
 def leafwise(
     State: Any,
     rule: Callable[..., Any],
@@ -69,12 +96,13 @@ def leafwise(
     scalars: Callable[[jax.Array], Sequence[Any]] | None = None,
     with_params: bool = False,
     whole_leaf: bool = False,
+    counter: str = "count",
     **slots: Slot,
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """A transformation from a rule for one array.
 
     Args:
-      State: the NamedTuple of the state: a `count` if it has that field, and the
+      State: the NamedTuple of the state: a count if it has that field, and the
         slots. `EmptyState` where there is none.
       rule: `rule(g, *slots, *scalars) -> update`, or `-> (update, *new_slots)` where
         there are slots; `rule(g, p, *slots, *scalars)` for `with_params=True`. Arrays
@@ -85,6 +113,7 @@ def leafwise(
       with_params: whether the rule takes the parameter, second; then `update` needs it.
       whole_leaf: whether the rule looks at more than one entry of a leaf. Then it does
         not run where a wrapper has split the leaves over devices.
+      counter: the name of the field that counts the steps.
       **slots: how each array of state is made, by field name, in the rule's order.
 
     Returns:
@@ -104,31 +133,38 @@ def leafwise(
       >>> scale_by_sign_of_momentum()
       scale_by_sign_of_momentum()
     """
-    check_parts(State, rule, scalars, slots)
-    counted = "count" in State._fields
+    check_parts(State, rule, scalars, slots, counter)
+    counted = counter in State._fields
     shaped = next((name for name, slot in slots.items() if slot.like_param), None)
 
     def init(params: Any) -> Any:
         leaves, treedef = leaves_of(params)
 
         def fill(slot: Slot) -> Any:
-            return treedef.unflatten([p if absent(p) else slot.init(p) for p in leaves])
+            return treedef.unflatten(
+                p if absent(p) else slot.init(with_shape(p)) for p in leaves
+            )
 
         fields = {name: fill(slot) for name, slot in slots.items()}
         if counted:
-            fields["count"] = jnp.zeros([], jnp.int32)
+            fields[counter] = jnp.zeros([], jnp.int32)
         return State(**fields)
 
     def prepare(updates: Any, state: Any, params: Any) -> Any:
-        check_state(state, State)
+        if State._fields:  # what has no state takes any, None too, and hands it on
+            check_state(state, State)
         if whole_leaf:
             need_whole()
         if shaped is not None:
             check_shapes(updates, getattr(state, shaped))
-        fields = {"count": safe_increment(state.count)} if counted else {}
-        values = _sequence(scalars(fields["count"])) if scalars else ()
+        fields = {}
+        if counted:
+            fields[counter] = safe_increment(getattr(state, counter))
+        values = _sequence(scalars(fields[counter])) if scalars else ()
 
         def rebuild(*columns: Any) -> Any:
+            if not State._fields:
+                return state
             return State(**fields, **dict(zip(slots, columns, strict=True)))
 
         return Inputs([getattr(state, name) for name in slots], values), rebuild
@@ -136,7 +172,13 @@ def leafwise(
     return planned(init, rule, prepare, with_params=with_params, slots=tuple(slots))
 
 
-def check_parts(State: Any, rule: Any, scalars: Any, slots: dict[str, Any]) -> None:
+def check_parts(
+    State: Any,
+    rule: Any,
+    scalars: Any,
+    slots: dict[str, Any],
+    counter: str = "count",
+) -> None:
     """Raise unless the arguments of `leafwise` go together.
 
     Raises:
@@ -153,10 +195,11 @@ def check_parts(State: Any, rule: Any, scalars: Any, slots: dict[str, Any]) -> N
             raise failure(
                 f"leafwise: {name} must be a function, got {fn!r:.60}.", TypeError
             )
-    if scalars is not None and "count" not in State._fields:
+    if scalars is not None and counter not in State._fields:
         raise failure(
             f"leafwise: scalars are computed from the count of steps, and "
-            f"{State.__name__} has no field `count`, only {_listed(State._fields)}.",
+            f"{State.__name__} has no field `{counter}`, only "
+            f"{_listed(State._fields)}.",
             TypeError,
         )
     for name, slot in slots.items():
@@ -166,7 +209,7 @@ def check_parts(State: Any, rule: Any, scalars: Any, slots: dict[str, Any]) -> N
                 f"{name}=zeros(), or {name}=full(value).",
                 TypeError,
             )
-    fields = [name for name in State._fields if name != "count"]
+    fields = [name for name in State._fields if name != counter]
     for name in slots:
         if name not in fields:
             raise failure(

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from gradtx.core.trees import (
     failure,
@@ -38,25 +39,73 @@ def spread_list(
     hint: str = "",
 ) -> list[Any]:
     """The same as a list; `is_leaf` knows values that are trees themselves."""
+    return covering(fitting(name, prefix, tree, is_leaf, hint), tree, is_leaf)
+
+
+def covering(
+    prefix: Any, tree: Any, is_leaf: Callable[[Any], bool] = is_none
+) -> list[Any]:
+    """The value of each leaf of the tree, from a prefix that fits."""
     leaves: list[Any] = []
 
     def cover(value: Any, subtree: Any) -> None:
         leaves.extend([value] * len(leaves_of(subtree)[0]))
 
-    try:
-        jax.tree.map(cover, prefix, tree, is_leaf=is_leaf)
-    except (ValueError, TypeError, KeyError):
-        path, given, found = first_misfit(prefix, tree, is_leaf, prefix=True) or (
-            "",
-            f"{prefix!r:.60}",
-            f"{tree!r:.60}",
-        )
-        raise failure(
-            f"{name} does not fit the tree it is for: {name}{path} is {given}, where "
-            f"the tree has {found}. Each of its values must stand at a leaf of the "
-            f"tree or at a node above.{hint}"
-        ) from None
+    jax.tree.map(cover, prefix, tree, is_leaf=is_leaf)
     return leaves
+
+
+def fitting(
+    name: str,
+    prefix: Any,
+    tree: Any,
+    is_leaf: Callable[[Any], bool] = is_none,
+    hint: str = "",
+) -> Any:
+    """The prefix, cut where a mask around has taken a whole branch out of the tree.
+
+    Raises:
+      ValueError: if it does not fit; the path is named.
+    """
+
+    def fits(prefix: Any) -> bool:
+        try:
+            jax.tree.map(lambda value, subtree: None, prefix, tree, is_leaf=is_leaf)
+        except (ValueError, TypeError, KeyError):
+            return False
+        return True
+
+    if fits(prefix):
+        return prefix
+    prefix = _cut(prefix, tree, is_leaf)
+    if fits(prefix):
+        return prefix
+    path, given, found = first_misfit(prefix, tree, is_leaf, prefix=True) or (
+        "",
+        f"{prefix!r:.60}",
+        f"{tree!r:.60}",
+    )
+    raise failure(
+        f"{name} does not fit the tree it is for: {name}{path} is {given}, where "
+        f"the tree has {found}. Each of its values must stand at a leaf of the "
+        f"tree or at a node above.{hint}"
+    )
+
+
+def _cut(prefix: Any, tree: Any, is_leaf: Callable[[Any], bool]) -> Any:
+    """The prefix without what is below a `MaskedNode()` of the tree."""
+    if isinstance(tree, MaskedNode):
+        return tree
+    if is_leaf(prefix):
+        return prefix
+
+    def below(node: Any) -> Any:
+        return jax.tree.flatten(node, is_leaf=lambda x: x is not node or is_none(x))
+
+    (here, node), (there, like) = below(prefix), below(tree)
+    if node != like or (len(here) == 1 and here[0] is prefix):
+        return prefix
+    return node.unflatten(_cut(x, y, is_leaf) for x, y in zip(here, there, strict=True))
 
 
 def resolve_mask(mask: MaskOrFn, tree: Any, name: str = "mask") -> Any:
@@ -66,21 +115,52 @@ def resolve_mask(mask: MaskOrFn, tree: Any, name: str = "mask") -> Any:
 
     Raises:
       ValueError: if it does not fit the tree.
-      TypeError: if it holds anything but bools (an array could differ inside `jit`).
+      TypeError: if it holds anything but bools (a tracer is none: what is masked has
+        to be known when `jit` traces).
     """
-    given = mask(tree) if is_function(mask) else mask
-    full = spread(name, given, tree)
-    for (path, keep), leaf in zip(paths_of(full), leaves_of(tree)[0], strict=True):
-        if leaf is not None and not isinstance(keep, bool | np.bool_):
+    return leaves_of(tree)[1].unflatten(covering(given_mask(mask, tree, name), tree))
+
+
+def given_mask(mask: MaskOrFn, tree: Any, name: str = "mask") -> Any:
+    """The same as it is given: a bool may stand for all leaves below.
+
+    Raises:
+      ValueError, TypeError: as `resolve_mask` does.
+    """
+    given = fitting(name, mask(tree) if is_function(mask) else mask, tree)
+    each = zip(covering(given, tree), leaves_of(tree)[0], strict=True)
+    for i, (keep, leaf) in enumerate(each):
+        if leaf is not None and not _is_bool(keep):
+            path = paths_of(tree)[i][0]
             raise failure(f"{name}{path} must be a bool, got {keep!r}.", TypeError)
-    return full
+    return given
+
+
+def _is_bool(keep: Any) -> bool:
+    """Whether it is a bool that is known now, as no tracer's value is."""
+    if isinstance(keep, bool | np.bool_):
+        return True
+    is_array = isinstance(keep, np.ndarray | jax.Array) and not isinstance(keep, Tracer)
+    return is_array and keep.shape == () and keep.dtype == bool
 
 
 def hide(tree: Any, mask: Any) -> Any:
-    """Put `MaskedNode()` wherever the mask (a full tree of bools) says False."""
+    """Put `MaskedNode()` wherever the mask (or a prefix of one) says False.
+
+    One for a whole branch that is left out, so that a state is Optax's.
+    """
     return jax.tree.map(
         lambda keep, x: x if keep else MaskedNode(), mask, tree, is_leaf=is_none
     )
+
+
+def hide_alike(extra: Mapping[str, Any], like: Any, mask: Any) -> dict[str, Any]:
+    """Extra arguments, of which those that are trees like the updates are masked."""
+    structure = leaves_of(like)[1]
+    return {
+        name: hide(value, mask) if leaves_of(value)[1] == structure else value
+        for name, value in extra.items()
+    }
 
 
 # Extra arguments that are functions of the parameters, and give a value or a gradient.

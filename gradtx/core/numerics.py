@@ -1,6 +1,8 @@
 """Numerical pieces that rules share."""
 
+import functools
 import math
+import operator
 from typing import Any
 
 import jax
@@ -8,17 +10,32 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core import check
+from gradtx.core.trees import as_array
 
 
-def safe_increment(count: jax.Array) -> jax.Array:
+def safe_increment(count: Any) -> jax.Array:
     """Add one, stopping at the largest number of the dtype instead of wrapping.
+
+    Args:
+      count: of integers, signed or not, or floating.
+
+    Raises:
+      ValueError: of bools or complex numbers.
 
     Example:
       >>> import jax.numpy as jnp, gradtx
       >>> gradtx.safe_increment(jnp.int32(2**31 - 1))
       Array(2147483647, dtype=int32)
     """
-    return jnp.where(count < jnp.iinfo(count.dtype).max, count + 1, count)
+    count = as_array(count)
+    if jnp.issubdtype(count.dtype, jnp.integer):
+        info: Any = jnp.iinfo(count.dtype)
+    elif jnp.issubdtype(count.dtype, jnp.floating):
+        info = jnp.finfo(count.dtype)
+    else:
+        raise ValueError(f"count must be whole or floating, got {count.dtype}.")
+    # Of the dtype: as an int the largest of uint32 is beyond JAX's.
+    return jnp.where(count < np.asarray(info.max, count.dtype), count + 1, count)
 
 
 def abs_sq(x: jax.Array) -> jax.Array:
@@ -72,6 +89,18 @@ def root(x: jax.Array) -> jax.Array:
 def _(primals: Any, tangents: Any) -> Any:
     value = root(primals[0])
     return value, _half_over(value) * tangents[0]
+
+
+@jax.custom_jvp
+def inverse_root(x: jax.Array) -> jax.Array:
+    """1 / sqrt(x), and 0, as its derivative, where x is 0: nothing has been seen."""
+    return jnp.where(x == 0, 0, 1 / jnp.sqrt(jnp.where(x == 0, 1, x)))
+
+
+@inverse_root.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    value = inverse_root(primals[0])
+    return value, -0.5 * value**3 * tangents[0]
 
 
 @jax.custom_jvp
@@ -149,7 +178,23 @@ def value_at(name: str, schedule: Any, count: Any) -> jax.Array:
     return as_float(value)
 
 
-def divide(a: jax.Array, b: jax.Array, eps: Any) -> jax.Array:
+def now(name: str, value: Any, count: Any) -> Any:
+    """A number as it is, or what a schedule says for a count; see `value_at`."""
+    return value_at(name, value, count) if callable(value) else value
+
+
+def after(x: jax.Array, *others: jax.Array) -> jax.Array:
+    """The same x, NaN where one of the others is NaN: XLA computes the others first.
+
+    For new state in the place of old that the others read: not told of an order, XLA
+    copies the old, 4 bytes of memory for each parameter. The others must be stored
+    anyway (new state, as x is), or it computes them twice.
+    """
+    broken = functools.reduce(operator.or_, map(jnp.isnan, others))
+    return jnp.where(broken, jnp.nan, x)
+
+
+def divide(a: Any, b: jax.Array, eps: Any) -> jax.Array:
     """a / b, and 0 where b is 0; eps is what keeps b above 0, if it is above 0."""
     if isinstance(eps, float | int) and eps > 0:
         return a / b

@@ -71,9 +71,26 @@ def results(out: Any, g: Any, slots: Sequence[Any], names: Sequence[str]) -> lis
             f"{{leaf}} it returned a {type(out).__name__} of {len(out)}.",
             TypeError,
         )
-    for name, new, old in zip(["update", *names], given, (g, *slots), strict=True):
-        _compare(name, new, old, "the gradient" if old is g else "the slot")
+    _compare("update", given[0], g, "the gradient")
+    for name, new, old in zip(names, given[1:], slots, strict=True):
+        for path, one, other in _pairs(name, new, old):
+            _compare(path, one, other, "the slot")
     return given
+
+
+def _pairs(name: str, new: Any, old: Any) -> Iterator[tuple[str, Any, Any]]:
+    """The arrays of a slot, of which it may have several, with their names."""
+    if _is_array(old):
+        yield name, new, old
+        return
+    if jax.tree.structure(new) != jax.tree.structure(old):
+        raise OutcomeError(
+            f"the rule's {name} for the leaf {{leaf}} is a tree "
+            f"{jax.tree.structure(new)}, the slot is {jax.tree.structure(old)}.",
+            ValueError,
+        )
+    for (path, one), (_, other) in zip(paths_of(new), paths_of(old), strict=True):
+        yield f"{name}{path}", one, other
 
 
 def _compare(name: str, new: Any, old: Any, like: str) -> None:

@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from gradtx.core.apply import add_to, check_moves
@@ -177,7 +178,8 @@ class Plan:
 def _evaluate(rule: Rule, g: Any, p: Any, slots: tuple, scalars: tuple) -> Any:
     """One rule on one leaf, in at least float32; its slots keep their dtypes."""
     arrays = (g, p, *slots) if rule.with_params else (g, *slots)
-    width = functools.reduce(jnp.promote_types, map(_real_dtype, arrays))
+    dtypes = map(_real_dtype, jax.tree.leaves(arrays))  # a slot may be a small tree
+    width = functools.reduce(jnp.promote_types, dtypes)
 
     def up(x: Any) -> Any:  # also a scalar: it must not promote what it meets
         dtype = jnp.result_type(x)
@@ -187,9 +189,9 @@ def _evaluate(rule: Rule, g: Any, p: Any, slots: tuple, scalars: tuple) -> Any:
             return jnp.asarray(x, jnp.promote_types(width, jnp.complex64))
         return jnp.asarray(x, width)
 
-    out = rule.fn(*map(up, arrays), *map(up, scalars))
+    out = rule.fn(*jax.tree.map(up, arrays), *map(up, scalars))
     new_g, *new = results(out, g, slots, rule.slots)
-    new = tuple(jnp.asarray(n, s.dtype) for n, s in zip(new, slots, strict=True))
+    new = jax.tree.map(lambda s, n: jnp.asarray(n, s.dtype), tuple(slots), tuple(new))
     return jnp.asarray(new_g, up(g).dtype), new
 
 

@@ -51,6 +51,11 @@ def as_array(x: Any) -> jax.Array:
     return x if isinstance(x, jax.Array) else jnp.asarray(x)
 
 
+def with_shape(x: Any) -> Any:
+    """A Python number as an array; what has a shape stays, be it without numbers."""
+    return x if hasattr(x, "shape") else jnp.asarray(x)
+
+
 def dtype_of(x: Any) -> Any:
     """The dtype that JAX gives to a leaf."""
     return x.dtype if isinstance(x, jax.Array) else jnp.result_type(x)
@@ -266,6 +271,16 @@ def or_else(tree: Any, other: Any) -> Any:
     """The leaves of one tree, those of another where there is none."""
     return jax.tree.map(
         lambda x, y: y if x is None else x, tree, other, is_leaf=is_none
+    )
+
+
+def filled(tree: Any, like: Any, value: float) -> Any:
+    """The leaves of a tree, a value where there is none but the other tree has one."""
+    leaves, treedef = leaves_of(tree)
+    others = leaves_like(treedef, like, "the state", tree)
+    return treedef.unflatten(
+        jnp.full_like(y, value) if absent(x) and y is not None else x
+        for x, y in zip(leaves, others, strict=True)
     )
 
 

@@ -21,22 +21,34 @@ class ScaleByLionState(NamedTuple):
 
 
 @transformation
-def scale_by_lion(b1: Scalar = 0.9, b2: Scalar = 0.99, mu_dtype: Any = None):
+def scale_by_lion(
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.99,
+    mu_dtype: Any = None,
+    *,
+    mode: str = "hard",
+    smooth_beta: Scalar = 1.0,
+):
     """Take the sign of a mixture of momentum and gradient.
 
         u_t = sign(b1 mu_{t-1} + (1 - b1) g_t)
         mu_t = b2 mu_{t-1} + (1 - b2) g_t,   mu_0 = 0
 
-    For complex numbers the sign is z / |z|. State: one array per parameter and one
-    int32.
+    For complex numbers the sign is z / |z|. With another mode it does not jump at 0:
+    "smooth" takes tanh(smooth_beta z), "refined" z itself up to a size of 1 and its
+    sign beyond. Both depend on the size of the gradient, as the sign does not.
+
+    State: one array per parameter and one int32.
 
     Args:
       b1: weight of the momentum in the update, in [0, 1).
       b2: decay of the momentum, in [0, 1).
       mu_dtype: dtype of the momentum; by default the parameter's, at least float32.
+      mode: "hard" for the sign, "smooth" or "refined".
+      smooth_beta: for "smooth", how steep it is at 0, above 0.
 
     Raises:
-      ValueError: a number out of range.
+      ValueError: a number out of range, or another mode.
 
     Source: Chen et al., Symbolic discovery of optimization algorithms (2023),
     algorithm 2. The update is computed from the new momentum, which is the same but
@@ -50,14 +62,23 @@ def scale_by_lion(b1: Scalar = 0.9, b2: Scalar = 0.99, mu_dtype: Any = None):
     """
     check.decay("b1", b1)
     check.decay("b2", b2)
+    check.choice("mode", mode, ("hard", "smooth", "refined"))
+    check.positive("smooth_beta", smooth_beta)
+
+    def sign(z):
+        if mode == "smooth":
+            return jnp.sign(z) * jnp.tanh(smooth_beta * jnp.abs(z))
+        if mode == "refined":
+            return jnp.where(jnp.abs(z) < 1, z, jnp.sign(z))
+        return jnp.sign(z)
 
     def rule(g, mu):
         new = b2 * mu + (1 - b2) * g
         if not isinstance(b2, float | int) or b2 == 0:  # an array may be 0, too
-            return jnp.sign(b1 * mu + (1 - b1) * g), new
+            return sign(b1 * mu + (1 - b1) * g), new
         # From the new momentum: the old one is then dead, and a donated step copies
         # nothing.
-        return jnp.sign(b1 / b2 * new + (1 - b1 / b2) * g), new
+        return sign(b1 / b2 * new + (1 - b1 / b2) * g), new
 
     return leafwise(ScaleByLionState, rule, mu=zeros(mu_dtype))
 

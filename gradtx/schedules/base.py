@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any, ParamSpec
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from gradtx.core.call import Call, Remembered, show
 from gradtx.core.hints import bind
@@ -15,7 +17,10 @@ P = ParamSpec("P")
 
 
 class ScheduleFn(Remembered):
-    """A function from the step count (0 at the first step) to a float scalar."""
+    """A function from the step count (0 at the first step) to a float scalar.
+
+    An array of counts gives an array of values, as one wants for a picture.
+    """
 
     def __init__(self, fn: Callable[[Any], Any], call: Call):
         self.fn = fn
@@ -23,6 +28,8 @@ class ScheduleFn(Remembered):
         self.call = call
 
     def __call__(self, count: Any) -> jax.Array:
+        if np.ndim(count):
+            return jnp.vectorize(self)(count)
         return value_at(self.name, self.fn, count)
 
 

@@ -176,7 +176,7 @@ def exponential_decay(
     def value(count):
         since = jnp.maximum(as_count(count), begin) - begin
         periods = since // steps if staircase else as_float(since) / steps
-        decayed = init_value * _power(decay_rate, as_float(periods))
+        decayed = init_value * rate_power(decay_rate, as_float(periods))
         if end_value is not None:
             decayed = jnp.where(
                 decay_rate < 1,
@@ -188,7 +188,7 @@ def exponential_decay(
     return value
 
 
-def _power(base: Any, exponent: jax.Array) -> jax.Array:
+def rate_power(base: Any, exponent: jax.Array) -> jax.Array:
     """base**exponent, with what float32 rounds off a Python number put back.
 
     A rate of 0.99999 in float32 is wrong by 3e-8: after 1e6 periods that is 3 %.

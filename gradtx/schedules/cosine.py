@@ -22,17 +22,21 @@ def cosine_decay_schedule(
     decay_steps: int,
     alpha: Scalar = 0.0,
     exponent: Scalar = 1.0,
+    *,
+    periodic: bool = False,
 ):
     """Down along half a cosine to a floor, then level.
 
         s(t) = init_value (alpha + (1 - alpha) ((1 + cos(pi x)) / 2)^exponent)
-        x = min(t / decay_steps, 1)
+        x = min(t / decay_steps, 1),   or t / decay_steps if periodic
 
     Args:
       init_value: a finite number.
       decay_steps: the steps to the floor, at least 1.
       alpha: the floor as a part of init_value, at least 0; above 1 the value rises.
       exponent: above 0; above 1 it falls faster at first.
+      periodic: whether it then goes up again along the other half, and so on, as
+        PyTorch's does.
 
     Raises:
       ValueError: a number out of range.
@@ -50,10 +54,16 @@ def cosine_decay_schedule(
     check.at_least("decay_steps", decay_steps, 1)
     check.nonnegative("alpha", alpha)
     check.positive("exponent", exponent)
-    steps = as_steps(decay_steps)
+    steps, whole = as_steps(decay_steps), as_steps(2 * decay_steps)
 
     def value(count):
-        left = as_float(steps - jnp.minimum(as_count(count), steps)) / steps
+        count = as_count(count)
+        if periodic:
+            there = count % whole
+            gone = jnp.minimum(there, whole - there)
+        else:
+            gone = jnp.minimum(count, steps)
+        left = as_float(steps - gone) / steps
         # The half cosine from the steps that are left: it has all digits at the end.
         return init_value * (alpha + (1 - alpha) * half_cosine(left) ** exponent)
 

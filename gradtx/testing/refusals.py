@@ -69,7 +69,7 @@ def refuses_bad_hyperparameters(make: Make) -> None:
     tx = make()
     for name, value in arguments_of(tx).items():
         nan = _NAN if isinstance(value, float) else ()
-        for bad in BAD_VALUES.get(name, nan) if value is not None else ():
+        for bad in _bad(tx, name, nan) if value is not None else ():
             what = f"{name}={bad!r}"
             try:
                 made = rebuilt(tx, name, bad)
@@ -77,6 +77,12 @@ def refuses_bad_hyperparameters(make: Make) -> None:
                 _expect_named(name, what, error)
             else:
                 raise AssertionError(f"expected an error for {what}, got {made!r}")
+
+
+def _bad(tx: Any, name: str, otherwise: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Wrong values of a parameter: of this very factory, else of all with the name."""
+    own = f"{getattr(tx.call, 'name', '')}.{name}"
+    return BAD_VALUES.get(own, BAD_VALUES.get(name, otherwise))
 
 
 def refuses_arrays_as_hyperparameters(make: Make) -> None:

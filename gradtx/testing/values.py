@@ -13,6 +13,7 @@ from gradtx.core.numerics import abs_sq
 from gradtx.core.trees import map_present
 from gradtx.optimizers.sgd import sgd
 from gradtx.wrappers.lookahead import LookaheadParams
+from gradtx.wrappers.monitor import measure_with_ema
 
 
 def falling(count: Any) -> jax.Array:
@@ -28,6 +29,11 @@ def is_matrix(tree: Any) -> Any:
 def rank(tree: Any) -> Any:
     """Labels: "matrix" or "other"."""
     return jax.tree.map(lambda x: "matrix" if np.ndim(x) == 2 else "other", tree)
+
+
+def every_other(step: Any) -> Any:
+    """A condition: the steps 0, 2, 4, ..."""
+    return step % 2 == 0
 
 
 def halve_tree(updates: Any, params: Any) -> Any:
@@ -101,9 +107,16 @@ _inner = sgd(0.1, momentum=0.9)
 # A parameter's value wherever it is required; under "factory.parameter" the value in
 # that factory, given even where there is a default.
 VALUES: dict[str, Any] = {
+    "adafactor.learning_rate": 0.1,
+    "adafactor.min_dim_size_to_factor": 2,
+    "adafactor.momentum": 0.9,
     "add_noise.key": 0,
     "adv_optimizer": sgd(0.05),
+    "apply_every.k": 2,
+    "apollo.rank": 1,
     "base_optimizer": _inner,
+    "came.b3": 0.9,
+    "came.eps_confidence": 0.01,
     "chain.transforms": (sgd(0.5), _inner),
     "clipping": 0.1,
     "decay": 0.9,
@@ -111,6 +124,8 @@ VALUES: dict[str, Any] = {
     "eta": 0.01,
     "every_k_schedule": 2,
     "fast_optimizer": _inner,
+    "freeze_mask": is_matrix,
+    "galore.rank": 1,
     "gamma": 0.55,
     "inner": _inner,
     "inner_optimizer": _inner,
@@ -123,6 +138,9 @@ VALUES: dict[str, Any] = {
     "max_delta": 1.0,
     "max_linesearch_steps": 10,
     "max_norm": 1.0,
+    "measure": tree.norm,
+    "measure_name": "size",
+    "measures": {"size": tree.norm, "average": measure_with_ema(tree.norm, 0.9)},
     "momentum": 0.9,
     "named_chain.transforms": (("halve", sgd(0.5)), ("descend", _inner)),
     "noise_multiplier": 0.5,
@@ -133,7 +151,13 @@ VALUES: dict[str, Any] = {
     "reduce_on_plateau.cooldown": 1,
     "reduce_on_plateau.patience": 1,
     "seed": 0,
+    "scale_by_apollo.rank": 1,
+    "scale_by_came.b3": 0.9,
+    "scale_by_came.eps_confidence": 0.01,
+    "scale_by_factored_rms.min_dim_size_to_factor": 2,
+    "scale_by_galore.rank": 1,
     "sgd.momentum": 0.9,
+    "should_transform_fn": every_other,
     "slow_step_size": 0.5,
     "stateless.f": halve_tree,
     "stateless_with_tree_map.f": halve,
@@ -177,10 +201,12 @@ _POSITIVE = (0.0, -1.0, _nan, _inf)
 _NONNEGATIVE = (-1.0, _nan, _inf)
 _FINITE = (_nan, _inf, "0.1")
 
-# Values that a parameter of that name must refuse. Where a name is not here, a float
-# must at least refuse to be NaN.
+# Values that a parameter of that name must refuse; under "factory.parameter" those
+# that it must in that factory. Where a name is not here, a float must at least refuse
+# to be NaN.
 BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "accumulation_size": (0, -1, 1.5),
+    "alpha": _NONNEGATIVE,
     "approx_dec_rtol": _NONNEGATIVE,
     "atol": _NONNEGATIVE,
     "b1": _DECAY,
@@ -189,28 +215,39 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "clip_threshold": _POSITIVE,
     "clipping": _POSITIVE,
     "cooldown": (-1, 1.5),
+    "beta": _DECAY,
+    "clipping_threshold": _POSITIVE,
     "curv_rtol": (0.0, -1.0, _nan),
     "dampening": _FRACTION,
     "damping": _NONNEGATIVE,
     "decay": _DECAY,
+    "decay_offset": (-1, 1.5),
+    "decay_rate": _NONNEGATIVE,
     "decrease_factor": (0.0, 1.0, -0.5, _nan),
+    "ema.decay": _FRACTION,
     "eps": _NONNEGATIVE,
+    "epsilon": _NONNEGATIVE,
+    "eps_confidence": _NONNEGATIVE,
     "eps_root": _NONNEGATIVE,
     "eta": _NONNEGATIVE,
     "every_k_schedule": (0, -1, 1.5),
     "factor": (0.0, 1.0, -0.5, _nan),
     "forcing": _FRACTION,
     "gamma": _NONNEGATIVE,
+    "grokfast.alpha": _DECAY,
     "increase_factor": (0.5, -1.0, _nan),
     "initial_accumulator_value": _NONNEGATIVE,
     "initial_guess_strategy": ("two",),
     "initial_scale": _NONNEGATIVE,
     "l2_norm_clip": _POSITIVE,
+    "k": (0, -1, 1.5),
+    "lamb": _NONNEGATIVE,
     "learning_rate": _FINITE,
     "max_backtracking_steps": (-1, 1.5),
     "max_cg_steps": (0, -1, 1.5),
     "max_consecutive_errors": (-1, 1.5),
     "max_delta": _POSITIVE,
+    "max_growth": _POSITIVE,
     "max_learning_rate": (0.0, -1.0, _nan),
     "max_linesearch_steps": (0, -1, 1.5),
     "max_norm": _POSITIVE,
@@ -221,16 +258,30 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "noise_multiplier": _NONNEGATIVE,
     "patience": (0, -1, 1.5),
     "print_win_rate_every_n_steps": (-1, 1.5),
+    "mode": ("soft",),
+    "min_dim_size_to_factor": (-1, 1.5),
+    "min_norm": _NONNEGATIVE,
+    "rank": (0, -1, 1.5),
     "rho": _DECAY,
     "rtol": _NONNEGATIVE,
+    "scale": _FINITE,
+    "scale_by_sm3.b2": _FRACTION,
+    "scale_factor": _FINITE,
     "slope_rtol": (1.0, 1.5, -0.1, _nan),
     "slow_step_size": _FRACTION,
+    "sm3.b2": _FRACTION,
+    "step_offset": (-1, 1.5),
     "step_size": _FINITE,
+    "smooth_beta": _POSITIVE,
     "stepsize_precision": _NONNEGATIVE,
     "sync_period": (0, -1, 1.5),
     "threshold": (_nan, _inf),
     "timescale": _POSITIVE,
     "tol": _NONNEGATIVE,
     "update_interval": (0, -1, 1.5),
+    "trace.decay": _FRACTION,
+    "update_proj_gap": (0, -1, 1.5),
+    "trust_coefficient": _NONNEGATIVE,
     "weight_decay": _NONNEGATIVE,
+    "weight_decay_rate": _NONNEGATIVE,
 }

@@ -1,7 +1,9 @@
 """Clipping: of entries, of leaves, of units, of the whole tree."""
 
 import math
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from gradtx.core import check
@@ -15,11 +17,12 @@ from gradtx.core.axes import (
     size_of,
 )
 from gradtx.core.leafwise import leafwise, stateless_init
-from gradtx.core.numerics import abs_sq, root, shrinking, window
+from gradtx.core.numerics import abs_sq, divide, root, shrinking, window
 from gradtx.core.plan import Inputs, planned
 from gradtx.core.transformation import transformation
+from gradtx.core.trees import compute_dtype
 from gradtx.core.types import EmptyState, Scalar
-from gradtx.tree.norms import norm_above
+from gradtx.tree.norms import norm_above, norm_along
 
 
 @transformation
@@ -204,7 +207,7 @@ def _lengths(x, axes):
     return [x.shape[i] for i in ((axes,) if isinstance(axes, int) else axes)]
 
 
-def _unit_axes(x, axis):
+def _unit_axes(x, axis, who="adaptive_grad_clip: a leaf"):
     if axis is not None:
         return axis
     if sum(n > 1 for n in x.shape) <= 1:  # a scalar or a vector, also one of (1, n)
@@ -214,6 +217,72 @@ def _unit_axes(x, axis):
     if x.ndim <= 5:
         return tuple(range(x.ndim - 1))
     raise ValueError(
-        f"adaptive_grad_clip: a leaf has shape {x.shape}; for more than 5 dimensions "
-        f"give axis, the axes of one unit."
+        f"{who} has shape {x.shape}; for more than 5 dimensions give axis, the axes "
+        f"of one unit."
     )
+
+
+def unitwise_norm(x: Any, axis: int | tuple[int, ...] | None = None) -> jax.Array:
+    """The norm of the unit that each entry belongs to.
+
+    Args:
+      x: an array, real or complex.
+      axis: axes of one unit; by default as in `adaptive_grad_clip`.
+
+    Returns:
+      Real numbers in the shape of x, in at least float32, the same within a unit. The
+      derivative at 0 is 0.
+
+    Raises:
+      ValueError: more than 5 dimensions without `axis`.
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> gradtx.unitwise_norm(jnp.array([[3.0, 0.0], [4.0, 1.0]]))
+      Array([[5., 1.],
+             [5., 1.]], dtype=float32)
+    """
+    x = jnp.asarray(x)
+    units = _unit_axes(x, axis, "unitwise_norm: x")
+    return jnp.broadcast_to(norm_along(x, units, keepdims=True), x.shape)
+
+
+def unitwise_clip(
+    g_norm: Any, max_norm: Any, grad: Any, div_eps: Scalar = 1e-6
+) -> jax.Array:
+    """Shrink the entries of each unit to a largest norm.
+
+        grad min(1, max_norm / max(g_norm, div_eps))
+
+    Args:
+      g_norm: the norms of the gradient's units, see `unitwise_norm`.
+      max_norm: their largest values, in the same shape.
+      grad: the gradient, in the same shape.
+      div_eps: least norm that is divided by, at least 0; a unit that is shorter is
+        shrunk too far.
+
+    Returns:
+      The gradient clipped, in its own dtype.
+
+    Raises:
+      ValueError: shapes that differ; they are named. A negative div_eps.
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> g = jnp.array([3.0, 4.0])
+      >>> gradtx.unitwise_clip(gradtx.unitwise_norm(g), jnp.ones(2), g)
+      Array([0.6, 0.8], dtype=float32)
+    """
+    check.nonnegative("div_eps", div_eps)
+    for name, x in (("g_norm", g_norm), ("max_norm", max_norm)):
+        if jnp.shape(x) != jnp.shape(grad):
+            raise ValueError(
+                f"unitwise_clip: {name} has shape {jnp.shape(x)}, grad has "
+                f"{jnp.shape(grad)}."
+            )
+    grad, g_norm, max_norm = map(jnp.asarray, (grad, g_norm, max_norm))
+    dtype = compute_dtype(grad.dtype)
+    inside = g_norm < max_norm
+    least = jnp.maximum(g_norm, div_eps).astype(dtype)
+    factor = jnp.where(inside, 1, divide(max_norm.astype(dtype), least, div_eps))
+    return (factor * grad.astype(dtype)).astype(grad.dtype)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from gradtx.core import check
 from gradtx.core.leafwise import leafwise, zeros
-from gradtx.core.numerics import one_minus_power
+from gradtx.core.numerics import divide, one_minus_power
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar, Updates
 
@@ -41,8 +41,8 @@ def trace(
     State: one array per parameter (and one int32 with dampening).
 
     Args:
-      decay: the part of the sum kept from step to step, in [0, 1); 0.9 remembers
-        about ten steps.
+      decay: the part of the sum kept from step to step, in [0, 1]; 0.9 remembers
+        about ten steps, 1 all.
       nesterov: whether to look ahead.
       accumulator_dtype: dtype of the state; by default the parameter's, at least
         float32.
@@ -64,7 +64,7 @@ def trace(
       >>> float(update)
       1.75
     """
-    check.decay("decay", decay)
+    check.fraction("decay", decay)
     check.fraction("dampening", dampening)
     fixed = isinstance(dampening, float | int)
     if nesterov and fixed and dampening > 0:
@@ -99,8 +99,8 @@ def ema(decay: Scalar, debias: bool = True, accumulator_dtype: Any = None):
     State: one array per parameter and one int32.
 
     Args:
-      decay: weight of the past, in [0, 1); the average reaches back about
-        1 / (1 - decay) steps.
+      decay: weight of the past, in [0, 1]; the average reaches back about
+        1 / (1 - decay) steps. At 1 it is 0 for good.
       debias: whether to correct for the start from zero.
       accumulator_dtype: dtype of the state; by default the parameter's, at least
         float32.
@@ -116,13 +116,16 @@ def ema(decay: Scalar, debias: bool = True, accumulator_dtype: Any = None):
       >>> round(float(tx.update(2.0, tx.init(0.0))[0]), 6)
       2.0
     """
-    check.decay("decay", decay)
+    check.fraction("decay", decay)
 
     def rule(g, m, correction=1.0):
         m = decay * m + (1 - decay) * g
         return m * correction, m
 
     def scalars(count):
-        return (1 / one_minus_power(decay, count),) if debias else ()
+        if not debias:
+            return ()
+        below_one = isinstance(decay, float | int) and decay < 1
+        return (divide(1, one_minus_power(decay, count), float(below_one)),)
 
     return leafwise(EmaState, rule, scalars=scalars, ema=zeros(accumulator_dtype))

@@ -12,6 +12,7 @@ from gradtx.tree.arithmetic import (
     add as add,
     add_scale as add_scale,
     allclose as allclose,
+    batch_shape as batch_shape,
     clip as clip,
     conj as conj,
     div as div,
@@ -30,6 +31,12 @@ from gradtx.tree.arithmetic import (
     zeros_like as zeros_like,
 )
 from gradtx.tree.casting import cast as cast, cast_like as cast_like, dtype as dtype
+from gradtx.tree.moments import (
+    bias_correction as bias_correction,
+    update_infinity_moment as update_infinity_moment,
+    update_moment as update_moment,
+    update_moment_per_elem_norm as update_moment_per_elem_norm,
+)
 from gradtx.tree.named import (
     NamedReport as NamedReport,
     from_named as from_named,
@@ -39,4 +46,5 @@ from gradtx.tree.norms import norm as norm
 from gradtx.tree.random import (
     random_like as random_like,
     split_key_like as split_key_like,
+    unwrap_random_key_data as unwrap_random_key_data,
 )

@@ -266,14 +266,14 @@ def _none_found(tree: Any, key: Any) -> str:
     return text
 
 
-class _Placeholder:
+class Placeholder:
     """A node without leaves that stands for parameters; `index` says for which."""
 
     def __init__(self, index: int | None):
         self.index = index
 
 
-jax.tree_util.register_static(_Placeholder)
+jax.tree_util.register_static(Placeholder)
 
 
 def map_params(
@@ -316,9 +316,9 @@ def map_params(
     init = getattr(initable, "init", initable)
     treedef = leaves_of(rest[0])[1] if rest else None
     columns = [leaves_like(treedef, tree, "rest", rest[0]) for tree in rest]
-    params: Any = _Placeholder(None)
+    params: Any = Placeholder(None)
     if treedef is not None:
-        params = treedef.unflatten(map(_Placeholder, range(len(columns[0]))))
+        params = treedef.unflatten(map(Placeholder, range(len(columns[0]))))
     try:
         made = init(params)
     except Exception as error:
@@ -331,13 +331,11 @@ def map_params(
         return isinstance(x, MaskedNode) or (is_leaf is not None and is_leaf(x))
 
     def each(place: Any, part: Any) -> Any:
-        if not isinstance(place, _Placeholder):
+        if not isinstance(place, Placeholder):
             return part if transform_non_params is None else transform_non_params(part)
         row = [] if place.index is None else [column[place.index] for column in columns]
         return jax.tree.map(
             lambda x: x if isinstance(x, MaskedNode) else f(x, *row), part, is_leaf=stop
         )
 
-    return jax.tree.map(
-        each, made, state, is_leaf=lambda x: isinstance(x, _Placeholder)
-    )
+    return jax.tree.map(each, made, state, is_leaf=lambda x: isinstance(x, Placeholder))

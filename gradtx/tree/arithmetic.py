@@ -31,13 +31,19 @@ def _outline(tree: Any) -> Any:
     )
 
 
-def _check(x: Any, y: Any, name: str = "tree_x", other: str = "tree_y") -> None:
+def _check(x: Any, y: Any, name: str, other: str) -> None:
     check_match(name, _outline(x), other, _outline(y))
 
 
-def _zip(fn: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+def zipped(
+    fn: Callable[[Any, Any], Any],
+    x: Any,
+    y: Any,
+    name: str = "tree_x",
+    other: str = "tree_y",
+) -> Any:
     """Map over the pairs of leaves that are there."""
-    _check(x, y)
+    _check(x, y, name, other)
     leaves, treedef = leaves_of(x)
     others = leaves_of(y)[0]
     return treedef.unflatten(
@@ -54,14 +60,14 @@ def _present(tree: Any) -> list[jax.Array]:
     return [jnp.asarray(x) for x in leaves_of(tree)[0] if not absent(x)]
 
 
-def _wide(x: jax.Array) -> jax.Array:
+def wide(x: jax.Array) -> jax.Array:
     """At least float32, unless it is of whole numbers."""
     if jnp.issubdtype(x.dtype, jnp.inexact):
         return x.astype(compute_dtype(x.dtype))
     return x
 
 
-def _narrow(value: jax.Array, dtype: Any) -> jax.Array:
+def narrowed(value: jax.Array, dtype: Any) -> jax.Array:
     """Back to a leaf's dtype, which a scalar must not widen."""
     value_dtype = value.dtype
     both = jnp.complexfloating, jnp.floating
@@ -85,30 +91,30 @@ def add(tree_x: Any, tree_y: Any, *other_trees: Any) -> Any:
       {'b': None, 'w': Array([2., 2.], dtype=float32)}
     """
     if not other_trees:
-        return _zip(jnp.add, tree_x, tree_y)
-    total = map_present(lambda x: _wide(jnp.asarray(x)), tree_x)
+        return zipped(jnp.add, tree_x, tree_y)
+    total = map_present(lambda x: wide(jnp.asarray(x)), tree_x)
     dtypes = [jnp.result_type(x) for x in _present(tree_x)]
     for tree in (tree_y, *other_trees):
-        total = _zip(lambda x, y: x + _wide(y), total, tree)
+        total = zipped(lambda x, y: x + wide(y), total, tree)
         pairs = zip(dtypes, _present(tree), strict=True)
         dtypes = [jnp.promote_types(dtype, x.dtype) for dtype, x in pairs]
     narrow = iter(dtypes)
-    return map_present(lambda x: _narrow(x, next(narrow)), total)
+    return map_present(lambda x: narrowed(x, next(narrow)), total)
 
 
 def sub(tree_x: Any, tree_y: Any) -> Any:
     """tree_x - tree_y, leaf by leaf; raises as `add` does."""
-    return _zip(jnp.subtract, tree_x, tree_y)
+    return zipped(jnp.subtract, tree_x, tree_y)
 
 
 def mul(tree_x: Any, tree_y: Any) -> Any:
     """tree_x times tree_y, leaf by leaf and entry by entry; raises as `add` does."""
-    return _zip(jnp.multiply, tree_x, tree_y)
+    return zipped(jnp.multiply, tree_x, tree_y)
 
 
 def div(tree_x: Any, tree_y: Any) -> Any:
     """tree_x / tree_y, leaf by leaf and entry by entry; raises as `add` does."""
-    return _zip(jnp.true_divide, tree_x, tree_y)
+    return zipped(jnp.true_divide, tree_x, tree_y)
 
 
 def scale(scalar: Scalar, tree: Any) -> Any:
@@ -127,7 +133,7 @@ def scale(scalar: Scalar, tree: Any) -> Any:
 
     def times(x: Any) -> Any:
         x = jnp.asarray(x)
-        return _narrow(scalar * _wide(x), x.dtype)
+        return narrowed(scalar * wide(x), x.dtype)
 
     return map_present(times, tree)
 
@@ -144,9 +150,9 @@ def add_scale(tree_x: Any, scalar: Scalar, tree_y: Any) -> Any:
       Array([0.9, 0.5], dtype=float32)
     """
     check.scalar("scalar", scalar)
-    return _zip(
-        lambda x, y: _narrow(
-            _wide(x) + scalar * _wide(y), jnp.promote_types(x.dtype, y.dtype)
+    return zipped(
+        lambda x, y: narrowed(
+            wide(x) + scalar * wide(y), jnp.promote_types(x.dtype, y.dtype)
         ),
         tree_x,
         tree_y,
@@ -169,7 +175,7 @@ def vdot(tree_x: Any, tree_y: Any) -> jax.Array:
       >>> float(gradtx.tree.vdot([jnp.ones(2), 3.0], [jnp.ones(2), 2.0]))
       8.0
     """
-    products = _zip(lambda x, y: jnp.sum(jnp.conj(_wide(x)) * _wide(y)), tree_x, tree_y)
+    products = zipped(lambda x, y: jnp.sum(jnp.conj(wide(x)) * wide(y)), tree_x, tree_y)
     return _reduce(operator.add, _present(products), 0)
 
 
@@ -186,7 +192,7 @@ def sum(tree: Any, associative_reduction: bool = False) -> jax.Array:
       >>> float(gradtx.tree.sum({"w": jnp.ones((2, 3)), "b": 1.0}))
       7.0
     """
-    sums = [jnp.sum(_wide(x)) for x in _present(tree)]
+    sums = [jnp.sum(wide(x)) for x in _present(tree)]
     if associative_reduction and sums:
         return jax.tree.reduce_associative(operator.add, sums)
     return _reduce(operator.add, sums, 0)
@@ -234,6 +240,21 @@ def full_like(tree: Any, fill_value: Scalar, dtype: Any = None) -> Any:
     return map_present(lambda x: jnp.full_like(x, fill_value, dtype=dtype), tree)
 
 
+def batch_shape(tree: Any, shape: tuple[int, ...] = ()) -> Any:
+    """Every leaf repeated along new leading axes.
+
+    Args:
+      tree: arrays; `None` stays `None`.
+      shape: of the new axes, which come first.
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> gradtx.tree.batch_shape({"w": jnp.ones(2), "b": None}, (3,))["w"].shape
+      (3, 2)
+    """
+    return map_present(lambda x: jnp.broadcast_to(x, (*shape, *jnp.shape(x))), tree)
+
+
 def where(condition: Any, tree_x: Any, tree_y: Any) -> Any:
     """tree_x where the condition holds, else tree_y.
 
@@ -249,7 +270,7 @@ def where(condition: Any, tree_x: Any, tree_y: Any) -> Any:
       >>> float(gradtx.tree.where(jnp.array(False), 1.0, 2.0))
       2.0
     """
-    return _zip(functools.partial(jnp.where, condition), tree_x, tree_y)
+    return zipped(functools.partial(jnp.where, condition), tree_x, tree_y)
 
 
 def conj(tree: Any) -> Any:

@@ -74,12 +74,12 @@ class _Namer:
                 name: self.tree(member, state[name], self.claim(scope, name))
                 for name, member in call.args
             }
-        inner = _inner(tx)
-        if _is_alias(tx):
+        inner = inner_of_wrapper(tx)
+        if is_alias(tx):
             if inner is None:
                 base = base or self.claim(scope, call.name)
             return self.tree(tx.made_of, state, base or scope, base)
-        if inner is not None and _has_no_own(tx, inner, state):
+        if inner is not None and has_no_own(tx, inner, state):
             return self.tree(inner, state, scope, base)
         base = base or self.claim(scope, _factory(call))
         if call.factory is partition:
@@ -90,7 +90,7 @@ class _Namer:
                 )
                 for label, part in state.inner_states.items()
             }
-        parts = _parts(tx, state)
+        parts = parts_of_wrapper(tx, state)
         if not parts:
             return self.fields(base, state)
         own = self.fields(base, state._replace(**dict.fromkeys(parts)))
@@ -139,13 +139,13 @@ def _core(members: tuple[Any, ...]) -> int | None:
     return None
 
 
-def _is_alias(tx: GradientTransformation) -> bool:
+def is_alias(tx: GradientTransformation) -> bool:
     """Whether its state is that of what it is made of."""
     made_of = tx.made_of
     return made_of is not None and unguarded(tx.init) is unguarded(made_of.init)
 
 
-def _inner(tx: Any) -> Any:
+def inner_of_wrapper(tx: Any) -> Any:
     """The one transformation that it wraps; None where there is not one."""
     found = _all_inner(tx)
     return found[0] if len(found) == 1 else None
@@ -156,7 +156,7 @@ def _all_inner(tx: Any) -> list[Any]:
     call = getattr(tx, "call", None)
     if call is None:
         return []
-    if tx.made_of is not None and not _is_alias(tx):  # by inject_hyperparams
+    if tx.made_of is not None and not is_alias(tx):  # by inject_hyperparams
         return [tx.made_of]
     return [x for x in call.bound.arguments.values() if _is_transformation(x)]
 
@@ -171,7 +171,7 @@ def _is_transformation(x: Any) -> bool:
     return True
 
 
-def _parts(tx: Any, state: Any) -> dict[str, Any]:
+def parts_of_wrapper(tx: Any, state: Any) -> dict[str, Any]:
     """The fields of a wrapper's state that hold inner ones, and whose they are.
 
     Several are in the order of the arguments.
@@ -187,7 +187,7 @@ def _inner_fields(state: Any) -> list[str]:
     return [name for name in getattr(state, "_fields", ()) if name.endswith("_state")]
 
 
-def _has_no_own(tx: Any, inner: Any, state: Any) -> bool:
+def has_no_own(tx: Any, inner: Any, state: Any) -> bool:
     """Whether a wrapper's state is the inner transformation's."""
     if _named_for(tx, state):
         return False
@@ -195,10 +195,10 @@ def _has_no_own(tx: Any, inner: Any, state: Any) -> bool:
     while wrapped is not None:
         if _named_for(wrapped, state):
             return True
-        wrapped = _inner(wrapped)
+        wrapped = inner_of_wrapper(wrapped)
     if _inner_fields(state):
         return False
-    while getattr(inner, "made_of", None) is not None and _is_alias(inner):
+    while getattr(inner, "made_of", None) is not None and is_alias(inner):
         inner = inner.made_of
     call = getattr(inner, "call", None)
     if call is not None and call.factory is chain:

@@ -78,6 +78,24 @@ def norm(
     return total * total if squared else total
 
 
+def global_norm(updates: Any, *, axis_name: AxisNames = ()) -> jax.Array:
+    """The Euclidean norm of a tree, as of one long vector; see `tree.norm`.
+
+    Args:
+      updates: arrays, real or complex; `None` is passed over.
+      axis_name: see `tree.norm`.
+
+    Returns:
+      A scalar, at least float32; 0 for an empty tree.
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> float(gradtx.global_norm({"a": jnp.array([3.0]), "b": jnp.array(4.0)}))
+      5.0
+    """
+    return norm(updates, axis_name=axis_name)
+
+
 def norm_above(tree: Any, limit: Any, axis_name: AxisNames) -> jax.Array:
     """The norm of a tree, where it is above a limit; below it may be too small.
 
@@ -91,6 +109,23 @@ def norm_above(tree: Any, limit: Any, axis_name: AxisNames) -> jax.Array:
     for axes, parts in groups:
         total += _total(parts, axes, scale)
     return root(total) / scale
+
+
+def leaf_norm(x: jax.Array, axes: Names = ()) -> jax.Array:
+    """The norm of one leaf, for a rule; `axes` are those that it is split over."""
+    total = _total([x], axes)
+    return norm_of(total, _sure([x], total, axes, x.size * size_of(axes)))
+
+
+def norm_along(x: jax.Array, axis: Any = None, keepdims: bool = False) -> jax.Array:
+    """The norms of the parts of an array along some dimensions, as of one leaf each."""
+    x = x.astype(compute_dtype(x.dtype))
+    largest = jnp.max(_magnitude(x), axis=axis, keepdims=True, initial=0)
+    unit = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
+    squares = jnp.sum(abs_sq(x / unit), axis=axis, keepdims=True)
+    total = jnp.sum(abs_sq(x), axis=axis, keepdims=True)
+    found = norm_of(total, unit * jnp.sqrt(squares))
+    return found if keepdims else jnp.squeeze(found, axis)
 
 
 def _maximum(dtype: Any) -> float:

@@ -85,3 +85,25 @@ def random_like(
     return treedef.unflatten(
         x if absent(x) else sample(key, x) for key, x in zip(keys, leaves, strict=True)
     )
+
+
+def unwrap_random_key_data(input_tree: Any) -> Any:
+    """The tree with its random keys as the numbers that they are made of.
+
+    For what takes numbers only: comparing two states, say, or storing one.
+
+    Args:
+      input_tree: arrays, and keys of `jax.random.key`.
+
+    Example:
+      >>> import jax, gradtx
+      >>> gradtx.tree.unwrap_random_key_data({"key": jax.random.key(7), "n": 1})
+      {'key': Array([0, 7], dtype=uint32), 'n': 1}
+    """
+
+    def data(x: Any) -> Any:
+        if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            return jax.random.key_data(x)
+        return x
+
+    return jax.tree.map(data, input_tree)

@@ -18,8 +18,8 @@ from gradtx.core.trees import (
     check_arrays,
     compute_dtype,
     dtype_of,
+    filled,
     is_inexact,
-    leaves_like,
     leaves_of,
     map_present,
     or_else,
@@ -51,6 +51,12 @@ class MultiStepsTransformation(GradientTransformationExtraArgs):
     def gradient_transformation(self) -> GradientTransformationExtraArgs:
         """Itself: it goes wherever a transformation does."""
         return self
+
+    @property
+    def inner_opt(self) -> GradientTransformationExtraArgs:
+        """The transformation that takes the steps."""
+        assert self.call is not None
+        return inner_of("MultiSteps: opt", self.call.bound.arguments["opt"])
 
     def has_updated(self, state: MultiStepsState) -> jax.Array:
         """Whether the last micro-batch completed a step and moved the parameters."""
@@ -238,13 +244,14 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
         last, skips, skip_state = seen >= k, (), state.skip_state
         if should_skip_update_fn is not None:
             skip, said = should_skip_update_fn(updates, state.gradient_step, params)
+            check.scalar("should_skip_update_fn(...)[0]", skip)
             skip = jnp.asarray(skip, bool)
             seen, last = jnp.where(skip, state.mini_step, seen), last & ~skip
             skips, skip_state = (skip,), _in_dtypes(said, skip_state)
         # Divided while it is stored, not while it is read: a clip would store it again.
         share = jnp.where(last, 1 / as_float(seen), 1.0) if use_grad_mean else 1.0
         _, [acc] = add(
-            _filled(updates, state.acc_grads),
+            filled(updates, state.acc_grads, NOTHING),
             (state.acc_grads,),
             scalars=(state.mini_step == 0, share, *skips),
         )
@@ -269,16 +276,6 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
         return either(step_move, step_wait, updates, state, params, extra)
 
     return init, update, step
-
-
-def _filled(updates: Any, acc: Any) -> Any:
-    """The gradients, with zeros where there is none but has been, or may be, one."""
-    leaves, treedef = leaves_of(updates)
-    gathered = leaves_like(treedef, acc, "the state", updates)
-    return treedef.unflatten(
-        jnp.full_like(a, NOTHING) if absent(g) and a is not None else g
-        for g, a in zip(leaves, gathered, strict=True)
-    )
 
 
 def _given(updates: Any, acc: Any) -> Any:

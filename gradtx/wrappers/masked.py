@@ -8,10 +8,17 @@ import jax.numpy as jnp
 from gradtx.core import check
 from gradtx.core.apply import apply_updates
 from gradtx.core.compose import MaskedState
-from gradtx.core.masking import MaskOrFn, for_part, hide, resolve_mask, reveal
+from gradtx.core.masking import (
+    MaskOrFn,
+    for_part,
+    given_mask,
+    hide,
+    hide_alike,
+    reveal,
+)
 from gradtx.core.plan import check_state
 from gradtx.core.transformation import hands_on, inner_of, transformation
-from gradtx.core.trees import leaves_of, map_present
+from gradtx.core.trees import map_present
 
 
 @transformation
@@ -60,17 +67,13 @@ def masked(
 
     @hands_on
     def init(params):
-        return MaskedState(tx.init(hide(params, resolve_mask(mask, params))))
+        return MaskedState(tx.init(hide(params, given_mask(mask, params))))
 
     def chosen(updates, state, params, extra):
         check_state(state, MaskedState)
-        full = resolve_mask(mask, updates if params is None else params)
+        full = given_mask(mask, updates if params is None else params)
         if mask_compatible_extra_args:
-            like = leaves_of(updates)[1]
-            extra = {
-                name: hide(value, full) if leaves_of(value)[1] == like else value
-                for name, value in extra.items()
-            }
+            extra = hide_alike(extra, updates, full)
         return full, for_part(extra, params, full)
 
     def update(updates, state, params=None, **extra):

@@ -95,9 +95,7 @@ def size(tree: Any) -> int:
 
 def nbytes(tree: Any) -> int:
     """How many bytes a tree of arrays or their shapes takes."""
-    return sum(
-        math.prod(x.shape) * np.dtype(x.dtype).itemsize for x in jax.tree.leaves(tree)
-    )
+    return sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
 def arrays(tree: Any, scale: float, seed: int) -> Any:

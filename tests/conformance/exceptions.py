@@ -29,6 +29,18 @@ STEEP = (
     "without memory every deviation is 0, and the step g / sqrt(eps) falls by 1e12",
     "the derivative by decay at .*decay=0, eps=1e-08",
 )
+CENTERED = (
+    "without memory every deviation is 0, and the step g / sqrt(eps_root) falls by 1e8",
+    "the derivative by b1 at .*b1=0, ",
+)
+SHARP = (
+    "the root of 1e-6, the start, bends as soon as the differences reach",
+    "the derivative by eps_root at .*eps_root=0, initial_accumulator_value=1e-06",
+)
+JUMPS = (
+    "squares count fully at b2 = 1, by 1 - b2 below",
+    "the derivative by b2 at .*b2=1",
+)
 INFINITE = ("a value of infinity says that there is none yet", r"invalid value \(inf\)")
 PASSES_ON = ("without members nothing looks", "got none")
 MASKS = ("a leaf that a mask takes out is not looked at", "got none")
@@ -38,6 +50,8 @@ INSIDE = ("the axis is named by a member", "updates of the parts")
 # (name, check) -> why it cannot hold, and a pattern of what the check then says, so
 # that an exception hides nothing else. A check that holds nonetheless fails here.
 EXCEPTIONS = {
+    ("acprop", "has_derivatives_by_hyperparameters"): CENTERED,
+    ("adabelief", "has_derivatives_by_hyperparameters"): CENTERED,
     ("add_noise", "agrees_when_leaves_are_split"): (
         "each part has noise of its own",
         "updates of the parts",
@@ -46,6 +60,7 @@ EXCEPTIONS = {
         "noise is as large as the root of its variance",
         "the derivative by eta at eta=0",
     ),
+    ("apply_every", "passes_missing_leaves_by"): LATE,
     ("chain_of_chains", "agrees_when_leaves_are_split"): INSIDE,
     ("chain_of_none", "refuses_functions_among_params"): PASSES_ON,
     ("chain_of_none", "refuses_integer_gradients"): PASSES,
@@ -68,9 +83,12 @@ EXCEPTIONS = {
     ("sam_of_many", "keeps_bfloat16"): COPIES,
     ("sam_of_many", "keeps_float16"): COPIES,
     ("sam_of_many", "step_is_update_then_apply"): BACK,
+    ("scale_by_acprop", "has_derivatives_by_hyperparameters"): CENTERED,
     ("scale_by_backtracking_linesearch", "has_derivatives_by_hyperparameters"): LOOP,
+    ("scale_by_belief", "has_derivatives_by_hyperparameters"): CENTERED,
     ("scale_by_newton_cg", "has_derivatives_by_hyperparameters"): LOOP,
     ("scale_by_stddev", "has_derivatives_by_hyperparameters"): STEEP,
+    ("scale_by_yogi", "has_derivatives_by_hyperparameters"): SHARP,
     ("scale_by_zoom_linesearch", "has_derivatives_by_hyperparameters"): LOOP,
     ("scale_by_backtracking_linesearch", "agrees_when_leaves_are_split"): WHOLE,
     ("scale_by_backtracking_linesearch", "steps_under_infinity_checks"): INFINITE,
@@ -80,6 +98,8 @@ EXCEPTIONS = {
     ("scale_by_zoom_linesearch", "agrees_when_leaves_are_split"): WHOLE,
     ("scale_by_zoom_linesearch", "steps_under_infinity_checks"): INFINITE,
     ("sophia", "takes_complex"): ORDER,
+    ("scale_by_sm3", "has_derivatives_by_hyperparameters"): JUMPS,
+    ("sm3", "has_derivatives_by_hyperparameters"): JUMPS,
     ("stateless", "refuses_integer_gradients"): USERS,
     ("stateless_with_tree_map", "refuses_integer_gradients"): USERS,
 }

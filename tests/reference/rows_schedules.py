@@ -13,6 +13,8 @@ _PERIODS = [
     _WARM | {"decay_steps": 10},
     _WARM | {"decay_steps": 15, "end_value": 0.05, "exponent": 2.0},
 ]
+_RESTARTS = {"init_value": 0.9, "decay_steps": 4, "peak_factor": 0.7, "alpha": 0.1}
+_TRIANGLES = {"init_value": 0.1, "peak_value": 0.9, "steps_up": 5}
 _CYCLE = {"pct_start": 0.2, "div_factor": 3.0, "final_div_factor": 10.0}
 SCHEDULES = [
     Case("constant_schedule", {"value": 0.3}),
@@ -36,6 +38,17 @@ SCHEDULES = [
         "cosine_decay_schedule",
         {"init_value": 0.9, "decay_steps": 20, "alpha": 0.2, "exponent": 2.0},
     ),
+    Case(
+        "cosine_decay_schedule",
+        {"init_value": 0.9, "decay_steps": 9, "alpha": 0.2, "periodic": True},
+    ),
+    Case("cosine_restarts_schedule", {"init_value": 0.9, "decay_steps": 7}),
+    Case("cosine_restarts_schedule", _RESTARTS | {"period_factor": 2.0}),
+    Case("cosine_restarts_schedule", _RESTARTS | {"decay_steps": 4.5}),
+    Case("cosine_restarts_schedule", _RESTARTS | {"period_factor": 1.3}),
+    Case("cyclic_schedule", _TRIANGLES),
+    Case("cyclic_schedule", _TRIANGLES | {"steps_down": 3, "mode": "triangular2"}),
+    Case("cyclic_schedule", _TRIANGLES | {"mode": "exp_range", "gamma": 0.9}),
     Case("sgdr_schedule", {"cosine_kwargs": _PERIODS}),
     Case("warmup_constant_schedule", _WARM),
     Case("warmup_cosine_decay_schedule", _WARM | {"decay_steps": 20}),
@@ -53,5 +66,14 @@ SCHEDULES = [
     Case(
         "cosine_onecycle_schedule",
         _CYCLE | {"transition_steps": 33, "peak_value": 0.9},
+    ),
+    Case("onecycle_schedule", {"transition_steps": 33, "peak_value": 0.9}),
+    Case(
+        "onecycle_schedule",
+        _CYCLE | {"transition_steps": 33, "peak_value": 0.9, "anneal": "linear"},
+    ),
+    Case(
+        "onecycle_schedule",
+        _CYCLE | {"transition_steps": 33, "peak_value": 0.9, "three_phase": True},
     ),
 ]

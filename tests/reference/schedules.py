@@ -4,7 +4,7 @@
 """
 
 import math
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -89,11 +89,14 @@ def inverse_sqrt_schedule(init_value, timescale=1.0):
     return lambda step: init_value / math.sqrt((step + timescale) / timescale)
 
 
-def cosine_decay_schedule(init_value, decay_steps, alpha=0.0, exponent=1.0):
+def cosine_decay_schedule(
+    init_value, decay_steps, alpha=0.0, exponent=1.0, periodic=False
+):
     """Loshchilov & Hutter 2017, eq. 5, one period; alpha is the last over the first."""
 
     def value(step):
-        half_cosine = (1 + math.cos(math.pi * min(step, decay_steps) / decay_steps)) / 2
+        x = (step if periodic else min(step, decay_steps)) / decay_steps
+        half_cosine = (1 + math.cos(math.pi * x)) / 2
         return init_value * (alpha + (1 - alpha) * half_cosine**exponent)
 
     return value
@@ -184,5 +187,64 @@ def cosine_onecycle_schedule(
         x = min((step - top) / (transition_steps - top), 1)
         end = low / final_div_factor
         return end + (peak_value - end) * (1 + math.cos(math.pi * x)) / 2
+
+    return value
+
+
+def cyclic_schedule(
+    init_value, peak_value, steps_up, steps_down=None, mode="triangular", gamma=1.0
+):
+    """Smith 2017, section 3.2: triangles, halved in each cycle, or by gamma^step."""
+    length = steps_up + (steps_down or steps_up)
+
+    def value(step):
+        cycle, since = divmod(step, length)
+        height = np.interp(since, [0, steps_up, length], [0, 1, 0])
+        scale = {"triangular": 1, "triangular2": 0.5**cycle, "exp_range": gamma**step}
+        return init_value + (peak_value - init_value) * float(height) * scale[mode]
+
+    return value
+
+
+def cosine_restarts_schedule(
+    init_value, decay_steps, period_factor=1.0, peak_factor=1.0, alpha=0.0
+):
+    """Loshchilov & Hutter 2017, eq. 5, with T_i growing by T_mult at each restart."""
+
+    def value(step):
+        length, height = decay_steps, 1
+        while step >= length:
+            step, length, height = (
+                step - length,
+                length * period_factor,
+                height * peak_factor,
+            )
+        half_cosine = (1 + math.cos(math.pi * step / length)) / 2
+        return init_value * (alpha + (1 - alpha) * height * half_cosine)
+
+    return value
+
+
+def onecycle_schedule(
+    transition_steps,
+    peak_value,
+    pct_start=0.3,
+    div_factor=25.0,
+    final_div_factor=1e4,
+    anneal="cosine",
+    three_phase=False,
+):
+    """Smith & Topin 2018: up, (down,) and far below the start at the last step."""
+    low, top = peak_value / div_factor, pct_start * transition_steps - 1
+    knots = [(0, low), (top, peak_value), (2 * top, low)][: 3 if three_phase else 2]
+    knots.append((transition_steps - 1, low / final_div_factor))
+
+    def value(step):
+        for (begin, start), (end, stop) in pairwise(knots):
+            if step <= end:
+                x = (step - begin) / (end - begin)
+                x = x if anneal == "linear" else (1 - math.cos(math.pi * x)) / 2
+                return start + (stop - start) * x
+        return knots[-1][1]
 
     return value

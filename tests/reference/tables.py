@@ -2,26 +2,54 @@
 
 from . import (
     optimizers,
+    optimizers_adam_family,
     optimizers_adaptive,
     optimizers_curvature,
+    optimizers_factored,
+    optimizers_layerwise,
     rows,
+    rows_adam_family,
     rows_curvature,
+    rows_factored,
+    rows_layerwise,
+    transforms,
+    transforms_adam_family,
+    transforms_factored,
+    transforms_wrappers,
 )
 from .cases import Case, decay, parametrize as parametrize, rate
 from .rows_schedules import SCHEDULES as SCHEDULES
 
 # In NumPy, from the papers; and the rows of what they hold, each with ROWS, COMPLEX
-# and CONSTANT.
-REFERENCES = [optimizers, optimizers_adaptive, optimizers_curvature]
-TABLES = [rows, rows_curvature]
+# and CONSTANT, and SCHEDULED where defaults are not tried with a schedule.
+REFERENCES = [
+    optimizers,
+    optimizers_adam_family,
+    optimizers_adaptive,
+    optimizers_curvature,
+    optimizers_factored,
+    optimizers_layerwise,
+]
+TABLES = [rows, rows_adam_family, rows_curvature, rows_factored, rows_layerwise]
+TRANSFORM_REFERENCES = [
+    transforms,
+    transforms_adam_family,
+    transforms_factored,
+    transforms_wrappers,
+]
 
 _ROWS = [row for table in TABLES for row in table.ROWS]
 _CONSTANT = {name for table in TABLES for name in table.CONSTANT}
+_SCHEDULED = {k: v for t in TABLES for k, v in getattr(t, "SCHEDULED", {}).items()}
 NAMES = sorted({name for name, _ in _ROWS})
 
 OPTIMIZERS = [
     *(Case(name, kwargs) for name, kwargs in _ROWS),
-    *(Case(name, {}, rate=rate) for name in NAMES if name not in _CONSTANT),
+    *(
+        Case(name, _SCHEDULED.get(name, {}), rate=rate)
+        for name in NAMES
+        if name not in _CONSTANT
+    ),
     Case("sgd", {"momentum": 0.9}, rate=rate),
     Case("rmsprop", {"momentum": 0.9}, rate=rate),
     *(Case(*row, dtype=complex) for table in TABLES for row in table.COMPLEX),
@@ -49,4 +77,7 @@ TRANSFORMS = [
     Case("adaptive_grad_clip", {"clipping": 0.7}, dtype=complex),
     Case("zero_nans", {}),
     Case("centralize", {}),
+    *transforms_adam_family.CASES,
+    *transforms_wrappers.CASES,
+    *transforms_factored.CASES,
 ]

@@ -9,42 +9,64 @@ import pytest
 
 import gradtx
 
-from .loops import run
-from .torch_trajectories import FILE, NUMBERS, calls
+from .torch_trajectories import (
+    FILE,
+    KEPT,
+    NUMBERS,
+    RATES,
+    START,
+    STEPS,
+    calls,
+    gradient,
+    schedules,
+    times,
+)
 
 DATA = json.loads(FILE.read_text())
-CALLS = calls()
-# What is asked for. PyTorch adds and multiplies in another order: 10 steps of float64
-# differ by 1e-15, L-BFGS, which divides by differences, by 1e-12.
-TOLERANCE = 1e-9
+CALLS, SCHEDULES = calls(), schedules()
+# What is asked for. PyTorch adds and multiplies in another order: after 100 steps of
+# float64 they differ by 1e-13, and the file has 13 digits.
+TOLERANCE = {"rtol": 1e-9, "atol": 1e-9}
+
+
+def path(tx, times, sets=("down",)):
+    """Some sets of parameters, all from the same start, after every step."""
+
+    def body(carry, t):
+        params, state = carry
+        grads = {name: gradient(jnp, t, p) for name, p in params.items()}
+        params, state = tx.step(grads, state, params)
+        return (params, state), params
+
+    def loop(params, at):
+        return jax.lax.scan(body, (params, tx.init(params)), at)[1]
+
+    params = {name: jnp.array(START) for name in sets}
+    points = jax.jit(loop)(params, jnp.array(times))
+    return {name: np.asarray(x).reshape(STEPS, -1) for name, x in points.items()}
 
 
 def test_the_file_is_of_the_page():
     assert list(DATA["rows"]) == list(CALLS)
+    assert list(DATA["rates"]) == list(SCHEDULES)
     assert DATA["numbers"] == NUMBERS
     assert DATA["torch"].startswith("2.13.")
+    assert DATA["kept"] == KEPT
 
 
 @pytest.mark.parametrize("call", CALLS)
 def test_the_path_is_pytorchs(call):
-    row = DATA["rows"][call]
-    tx = eval(CALLS[call], vars(gradtx) | NUMBERS)
-    grads = np.array(DATA["grads"])
-    if "maximized" in row:  # uphill beside downhill, in one program
-        tx = gradtx.partition(
-            {"down": tx, "up": gradtx.maximize(tx)}, {"down": "down", "up": "up"}
-        )
-
-    def both(x):
-        return {"down": x, "up": x} if "maximized" in row else {"down": x}
-
+    row, kept = DATA["rows"][call], np.array(KEPT) - 1
     with jax.enable_x64(True):
-        start = both(jnp.array(DATA["start"]))
-        path = run(tx, start, both(grads), gradtx.apply_updates)
-    close = {"rtol": TOLERANCE, "atol": TOLERANCE}
-    np.testing.assert_allclose(path["down"], row["path"], **close)
+        tx = eval(CALLS[call], vars(gradtx) | NUMBERS)
+        if "maximized" in row:  # uphill beside downhill, in one program
+            tx = gradtx.partition(
+                {"down": tx, "up": gradtx.maximize(tx)}, {"down": "down", "up": "up"}
+            )
+        points = path(tx, times(call), ("down", "up")[: len(row)])
+    np.testing.assert_allclose(points["down"][kept], row["path"], **TOLERANCE)
     if "maximized" in row:
-        np.testing.assert_allclose(path["up"][-1], row["maximized"], **close)
+        np.testing.assert_allclose(points["up"][-1], row["maximized"], **TOLERANCE)
 
 
 APART = {  # what the call is without the option that makes it PyTorch's
@@ -60,8 +82,17 @@ APART = {  # what the call is without the option that makes it PyTorch's
 
 @pytest.mark.parametrize("call", APART)
 def test_without_the_option_it_is_another_path(call):
-    start, grads = {"p": np.array(DATA["start"])}, {"p": np.array(DATA["grads"])}
     with jax.enable_x64(True):
         tx = eval(APART[call], vars(gradtx) | NUMBERS)
-        path = run(tx, start, grads, gradtx.apply_updates)
-    assert np.abs(path["p"] - DATA["rows"][call]["path"]).max() > 100 * TOLERANCE
+        points = path(tx, times(call))["down"]
+    apart = points[np.array(KEPT) - 1] - DATA["rows"][call]["path"]
+    assert np.abs(apart).max() > 100 * TOLERANCE["atol"]
+
+
+@pytest.mark.parametrize("call", SCHEDULES)
+def test_the_rates_are_pytorchs(call):
+    rates = DATA["rates"][call]
+    with jax.enable_x64(True):
+        schedule = eval(SCHEDULES[call], vars(gradtx) | RATES | {"jax": jax})
+        found = jax.jit(jax.vmap(schedule))(jnp.arange(len(rates)))
+    np.testing.assert_allclose(found, rates, **TOLERANCE)

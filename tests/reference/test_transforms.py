@@ -11,7 +11,7 @@ import gradtx
 
 from . import optimizers, optimizers_adaptive, transforms
 from .loops import SHAPES, example, run, run_steps, stacked, steps_of, transform
-from .tables import TRANSFORMS, parametrize
+from .tables import TRANSFORM_REFERENCES, TRANSFORMS, parametrize
 
 TOLERANCE = 1e-12  # float64 rounds at 1.1e-16; sums of up to 60 squares stay below this
 
@@ -33,6 +33,11 @@ def assert_same(actual, desired):
         np.testing.assert_allclose(actual[key], x, rtol=TOLERANCE, err_msg=key)
 
 
+def reference(name):
+    [found] = [vars(m)[name] for m in TRANSFORM_REFERENCES if name in vars(m)]
+    return found
+
+
 def by_update(tx, params, grads):
     return run(tx, params, grads, gradtx.apply_updates)
 
@@ -49,14 +54,14 @@ def test_the_updates_are_the_formula(case):
     tx = getattr(gradtx, case.name)(**case.kwargs)
     with jax.enable_x64(True):
         actual = transform(tx, params, grads)
-    rule = getattr(transforms, case.name)
+    rule = reference(case.name)
     assert_same(actual, stacked(rule(steps_of(grads), params, **case.kwargs)))
 
 
 @pytest.mark.parametrize("name", sorted({case.name for case in TRANSFORMS}))
 def test_the_defaults_are_the_references(name):
     ours = inspect.signature(getattr(gradtx, name)).parameters
-    for key, parameter in inspect.signature(vars(transforms)[name]).parameters.items():
+    for key, parameter in inspect.signature(reference(name)).parameters.items():
         if parameter.default is not parameter.empty:
             assert ours[key].default == parameter.default, key
 
@@ -90,7 +95,7 @@ def test_multi_steps_takes_a_step_on_the_mean(options, inner, loop):
     with jax.enable_x64(True):
         tx = gradtx.MultiSteps(ours, **options, accumulator_dtype=np.float64)
         actual = loop(tx, params, grads)
-    assert_same(actual, _each(transforms.multi_steps, params, grads, theirs, **options))
+    assert_same(actual, each(transforms.multi_steps, params, grads, theirs, **options))
 
 
 @both_ways
@@ -112,7 +117,7 @@ def test_multi_steps_leaves_out_what_is_not_finite(inner, loop):
     def skip(g):
         return not np.all(np.isfinite(g))
 
-    desired = _each(transforms.multi_steps, params, grads, theirs, 3, skip=skip)
+    desired = each(transforms.multi_steps, params, grads, theirs, 3, skip=skip)
     assert_same(actual, desired)
 
 
@@ -144,7 +149,7 @@ def test_apply_if_finite_gives_up_after_too_many_errors(most, inner, loop):
     ours, theirs = inner
     with jax.enable_x64(True):
         actual = loop(gradtx.apply_if_finite(ours, most), params, grads)
-    assert_same(actual, _each(transforms.apply_if_finite, params, grads, theirs, most))
+    assert_same(actual, each(transforms.apply_if_finite, params, grads, theirs, most))
 
 
 @both_ways
@@ -158,10 +163,10 @@ def test_apply_if_finite_looks_at_the_whole_tree(loop):
         grads[key][[4, 9]] = np.nan  # what the other leaf saw
     with jax.enable_x64(True):
         actual = loop(gradtx.apply_if_finite(ours, 3), params, spoilt)
-    assert_same(actual, _each(transforms.apply_if_finite, params, grads, theirs, 3))
+    assert_same(actual, each(transforms.apply_if_finite, params, grads, theirs, 3))
 
 
-def _each(wrapper, params, grads, *args, **kwargs):
+def each(wrapper, params, grads, *args, **kwargs):
     return {
         key: np.stack(wrapper(list(grads[key]), p, *args, **kwargs))
         for key, p in params.items()

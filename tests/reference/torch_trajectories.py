@@ -2,7 +2,7 @@
 
     python -m tests.reference.torch_trajectories     runs PyTorch and writes the file
 
-The calls are the rows of the table in docs/coming_from_pytorch.md.
+The calls are the rows of the tables in docs/coming_from_pytorch.md.
 """
 
 import functools
@@ -17,13 +17,31 @@ PAGE = Path(__file__).parents[2] / "docs" / "coming_from_pytorch.md"
 FILE = Path(__file__).with_suffix(".json")
 ROW = r"^\| `([A-Z]\w+\(.*\))` \| `(.*)` \|$"  # | `Adam(lr)` | `adam(lr)` |
 NUMBERS = {"lr": 0.03, "m": 0.8, "d": 0.4, "w": 0.2, "a": 0.7, "eps": 1e-3}
-STEPS, SIZE = 10, 4
+# Of the schedules; f is a function.
+RATES: dict[str, Any] = {"lr": 0.4, "n": 7, "k": 4, "g": 0.6, "e": 0.02, "m": 0.9}
+RATES |= {"p": 1.5, "s": 0.05, "f": lambda t: 1 / (1 + 0.1 * t)}
+STEPS, SHAPE = 100, (2, 2)
+START = np.array([[1.1, 0.7], [0.3, 1.4]])
+KEPT = [1, 2, 3, 4, 6, 10, 20, 35, 60, 100]  # the steps that are written down
+DIGITS = 13
+LENGTH = 40  # of the schedules
 
 
 def calls() -> dict[str, str]:
     """From a call of torch.optim to one of gradtx, both as the page prints them."""
     text = PAGE.read_text()
     table = text[text.index("\n## Optimizers\n") : text.index("\n### What differs")]
+    return _rows(table)
+
+
+def schedules() -> dict[str, str]:
+    """From a call of torch.optim.lr_scheduler to one of gradtx."""
+    text = PAGE.read_text()
+    table = text[text.index("\n## Schedules\n") :]
+    return _rows(table[: table.index("\n## ", 1)])
+
+
+def _rows(table: str) -> dict[str, str]:
     rows = re.findall(ROW, table, flags=re.MULTILINE)
     found = dict(rows)
     # Header and rule are lines of the table as well; none is lost, none stands twice.
@@ -31,20 +49,32 @@ def calls() -> dict[str, str]:
     return found
 
 
-def example() -> tuple[np.ndarray, np.ndarray]:
-    """Parameters and gradients; one entry is at rest, one falls, signs change."""
-    rng = np.random.default_rng(0)
-    grads = rng.normal(size=(STEPS, SIZE))
-    grads[:, 0] *= np.exp(-np.arange(STEPS))
-    grads[:3, 1] = 0
-    return 1 + 0.3 * rng.normal(size=SIZE), grads
+def gradient(xp: Any, t: Any, p: Any) -> Any:
+    """The gradient at step t (0 at the first), by NumPy or jax.numpy.
+
+    One entry vanishes with time, one is at rest at first, one changes its sign, and one
+    falls into a minimum that is flat.
+    """
+    q = p.reshape(-1)
+    parts = [
+        xp.exp(-t / 2.0) * q[0],
+        xp.where(t < 3, 0.0, xp.sin(q[1] - 0.4)),
+        xp.cos(2.0 * t) + xp.sin(3 * q[2]),
+        xp.sin(q[3]) ** 3,
+    ]
+    return xp.stack(parts).reshape(SHAPE)
 
 
-def trajectory(call: str, start: Any, grads: Any, maximize: bool = False) -> Any:
+def times(call: str) -> np.ndarray:
+    """The time at each step. It stands still for L-BFGS, which wants one function."""
+    return np.full(STEPS, 5.0) if call.startswith("LBFGS") else np.arange(1.0 * STEPS)
+
+
+def trajectory(call: str, maximize: bool = False) -> Any:
     """The parameters after every step of PyTorch, as lists."""
     import torch  # only who records needs it
 
-    p = torch.tensor(start, dtype=torch.float64, requires_grad=True)
+    p = torch.tensor(START, dtype=torch.float64, requires_grad=True)
     names = {
         name: functools.partial(value, [p])
         for name, value in vars(torch.optim).items()
@@ -57,11 +87,35 @@ def trajectory(call: str, start: Any, grads: Any, maximize: bool = False) -> Any
     if isinstance(optimizer, torch.optim.LBFGS):  # a step is one step, to any accuracy
         group.update(max_iter=1, tolerance_grad=0.0, tolerance_change=0.0)
     path = []
-    for g in grads:
-        p.grad = torch.tensor(g, dtype=torch.float64)
+    for t in times(call):
+        p.grad = torch.tensor(gradient(np, t, p.detach().numpy()))
+        if isinstance(optimizer, torch.optim.SparseAdam):
+            p.grad = p.grad.to_sparse()
         optimizer.step(lambda: torch.zeros([]))
-        path.append(p.detach().tolist())
+        path.append(p.detach().reshape(-1).tolist())
     return path
+
+
+def rates(call: str) -> list[float]:
+    """The learning rate at every step of PyTorch."""
+    import torch
+    from torch.optim import lr_scheduler, swa_utils
+
+    p = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.SGD([p], lr=RATES["lr"], momentum=0.9)
+    names = {
+        name: functools.partial(value, optimizer)
+        for name, value in (vars(lr_scheduler) | vars(swa_utils)).items()
+        if isinstance(value, type)
+    }
+    names["ChainedScheduler"] = lr_scheduler.ChainedScheduler
+    scheduler = eval(call, names | RATES)
+    found = []
+    for _ in range(LENGTH):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step() if len(found) < LENGTH else None
+    return found
 
 
 def record() -> dict[str, Any]:
@@ -70,33 +124,38 @@ def record() -> dict[str, Any]:
 
     # Of this dtype are scalars of the state as well, as NAdam's product.
     torch.set_default_dtype(torch.float64)
-    start, grads = example()
     rows = {}
     for call in calls():
-        rows[call] = {"path": trajectory(call, start, grads)}
+        path = trajectory(call)
+        rows[call] = {"path": _rounded([path[step - 1] for step in KEPT])}
         if not call.startswith("LBFGS"):  # it has no such option
-            rows[call]["maximized"] = trajectory(call, start, grads, maximize=True)[-1]
+            path = trajectory(call, maximize=True)
+            rows[call]["maximized"] = _rounded(path[-1:])[0]
+    kept = {call: _rounded([rates(call)])[0] for call in schedules()}
     return {
         "torch": torch.__version__,
         "numbers": NUMBERS,
-        "start": start.tolist(),
-        "grads": grads.tolist(),
+        "kept": KEPT,
         "rows": rows,
+        "rates": kept,
     }
 
 
+def _rounded(rows: Any) -> Any:
+    return [[float(f"{x:.{DIGITS}g}") for x in row] for row in rows]
+
+
 def written(data: dict[str, Any]) -> str:
-    """As JSON, a row a line; floats are printed with all their digits."""
-    rows = [
-        f"  {json.dumps(call)}: {json.dumps(row)}" for call, row in data["rows"].items()
-    ]
-    head = [
-        f" {json.dumps(key)}: {json.dumps(value)}"
-        for key, value in data.items()
-        if key != "rows"
-    ]
-    body = ",\n".join([*head, ' "rows": {\n' + ",\n".join(rows) + "\n }"])
-    return "{\n" + body + "\n}\n"
+    """As JSON, a row a line."""
+
+    def text(value: Any) -> str:
+        if not isinstance(value, dict):
+            return json.dumps(value)
+        rows = [f"  {json.dumps(k)}: {json.dumps(x)}" for k, x in value.items()]
+        return "{\n" + ",\n".join(rows) + "\n }"
+
+    body = [f" {json.dumps(key)}: {text(value)}" for key, value in data.items()]
+    return "{\n" + ",\n".join(body) + "\n}\n"
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def test_a_chain_refuses_a_state_that_is_not_its_own(wrong):
     with pytest.raises(TypeError, match="chain: the state must be a tuple of 2 states"):
         tx.update(GRADS, wrong)
     swapped = tx.init(PARAMS)[::-1]
-    with pytest.raises(TypeError, match="chain > clip: the state is a TraceState"):
+    with pytest.raises(TypeError, match="chain > trace: the state is a EmptyState"):
         tx.update(GRADS, swapped)
 
 

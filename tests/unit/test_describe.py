@@ -35,7 +35,7 @@ def test_a_description_labels_members():
     ]
     tx = gradtx.partition({"w": gradtx.identity()}, "w")
     assert gradtx.describe(tx).splitlines() == [
-        "partition(param_labels='w')",
+        "partition(param_labels='w', mask_compatible_extra_args=False)",
         "  w: identity()",
     ]
 
@@ -65,7 +65,8 @@ def test_a_line_that_goes_on_is_deeper_than_what_is_inside():
         "  lion(warmup_cosine_decay_schedule(0.0, 0.01, warmup_steps=20,"
         " decay_steps=500),",
         "      weight_decay=0.001, mask=by_rank)",
-        "    scale_by_lion(b1=0.9, b2=0.99, mu_dtype=None)",
+        "    scale_by_lion(b1=0.9, b2=0.99, mu_dtype=None, mode='hard',"
+        " smooth_beta=1.0)",
         "    add_decayed_weights(weight_decay=0.001, mask=by_rank)",
         "    scale_by_learning_rate(learning_rate=warmup_cosine_decay_schedule(...),"
         " flip_sign=True)",

@@ -241,3 +241,62 @@ def test_traced_once_scanned_donated_rebuilt(tx):
     jax.tree.map(
         lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6), carry, (params, state)
     )
+
+
+BODY_AND_HEAD = {"body": {"w": jnp.ones((2, 2)), "b": jnp.ones(2)}, "head": jnp.ones(3)}
+
+
+def test_a_branch_left_out_is_one_node_of_the_state():
+    mask = {"body": False, "head": True}
+    ours = gradtx.masked(gradtx.trace(0.9), mask).init(BODY_AND_HEAD)
+    theirs = optax.masked(optax.trace(0.9), mask).init(BODY_AND_HEAD)
+    assert ours.inner_state.trace["body"] == gradtx.MaskedNode()
+    assert theirs.inner_state.trace["body"] == optax.MaskedNode()
+    labels = {"body": "a", "head": "b"}
+    state = gradtx.partition(
+        {"a": gradtx.trace(0.9), "b": gradtx.trace(0.5)}, labels
+    ).init(BODY_AND_HEAD)
+    parts = [part.inner_state.trace for part in state.inner_states.values()]
+    assert parts[1]["body"] == parts[0]["head"] == gradtx.MaskedNode()
+
+
+@pytest.mark.parametrize("outer", ["masked", "partition"])
+def test_a_mask_inside_may_be_of_the_whole_tree(outer):
+    decayed = {"body": {"w": True, "b": False}, "head": False}
+    inner = gradtx.add_decayed_weights(0.5, decayed)
+    for once in (False, True):  # and once more, around a mask that is a tree, too
+        member = gradtx.masked(inner, decayed) if once else inner
+        for key in ("body", "head"):
+            if outer == "masked":
+                tx = gradtx.masked(member, {k: k == key for k in BODY_AND_HEAD})
+            else:
+                members = {True: member, False: gradtx.identity()}
+                tx = gradtx.partition(members, {k: k == key for k in BODY_AND_HEAD})
+            updates, _ = tx.update(BODY_AND_HEAD, tx.init(BODY_AND_HEAD), BODY_AND_HEAD)
+            wanted = jax.tree.map(lambda p: p, BODY_AND_HEAD)
+            if key == "body":
+                wanted["body"]["w"] *= 1.5
+            same(updates, wanted)
+
+
+def test_a_mask_inside_that_fits_neither_is_named():
+    inner = gradtx.add_decayed_weights(0.5, {"body": {"w": True}, "head": {"x": True}})
+    tx = gradtx.masked(inner, {"body": False, "head": True})
+    with pytest.raises(ValueError, match=r"mask\['head'\] is a dict with \['x'\]"):
+        tx.update(BODY_AND_HEAD, tx.init(BODY_AND_HEAD), BODY_AND_HEAD)
+
+
+@pytest.mark.parametrize("true", [np.array(True), jnp.array(True), np.bool_(True)])
+def test_a_scalar_array_is_a_bool_if_its_value_is_known(true):
+    tx = gradtx.masked(gradtx.scale(0.5), {"enc": true, "out": False})
+    update = jax.jit(lambda g: tx.update(g, tx.init(g))[0])
+    half = jax.tree.map(lambda g: 0.5 * g, GRADS)
+    same(update(GRADS), half | {"out": GRADS["out"]})
+
+    @jax.jit
+    def late(mask):
+        tx = gradtx.masked(gradtx.scale(0.5), mask)
+        return tx.update(GRADS, tx.init(GRADS))[0]
+
+    with pytest.raises(TypeError, match="must be a bool, got"):
+        late(jnp.asarray(true))

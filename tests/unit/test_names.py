@@ -31,6 +31,7 @@ def test_neighbours_in_a_chain_rename_nothing(name):
 WRAPPERS = {
     name: parameter
     for name in FACTORIES
+    if name != "selective_transform"  # a partition, whose members are named by labels
     for parameter, value in build(name).call.bound.arguments.items()
     if isinstance(value, GradientTransformation)
 }
@@ -61,7 +62,9 @@ SCHEDULED = [
 def test_a_schedule_adds_names_and_changes_none(name, argument):
     constant = {*names(build(name, **{argument: 0.1}))}
     scheduled = {*names(build(name, **{argument: RATE}))}
-    assert constant < scheduled
+    # One that counts whether there is a schedule or not adds nothing for its own.
+    assert constant <= scheduled
+    assert constant < scheduled or name.endswith("ademamix")
     assert all(
         path.split("/")[-1] in ("count", argument) for path in scheduled - constant
     )

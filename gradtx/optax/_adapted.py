@@ -1,0 +1,100 @@
+"""What Optax spells differently: its names for gradtx's types, its defaults."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from gradtx import losses, tree as trees
+from gradtx.core.compose import PartitionState
+from gradtx.core.masking import MaskOrFn
+from gradtx.core.numerics import abs_sq, safe_increment
+from gradtx.core.types import EmptyState, Params, State, Updates
+from gradtx.transforms.decay import AddDecayedWeightsState
+from gradtx.wrappers.skip_rules import ShouldSkipUpdateFunction
+
+OptState = State
+TransformInitFn = Callable[[Params], State]
+TransformUpdateFn = Callable[..., tuple[Updates, State]]
+tree_l1_norm = functools.partial(trees.norm, ord=1)
+tree_linf_norm = functools.partial(trees.norm, ord="inf")
+
+
+def init_empty_state(params: Params) -> EmptyState:
+    """The state of a transformation that has none."""
+    del params
+    return EmptyState()
+
+
+def global_norm(updates: Updates) -> jax.Array:
+    """As `gradtx.global_norm`, whose argument is called `tree`."""
+    return trees.norm(updates)
+
+
+def get(tree: Any, key: Any, default: Any = None, filtering: Any = None) -> Any:
+    """As `gradtx.tree.get`, which raises where there is none and no default."""
+    return trees.get(tree, key, default, filtering)
+
+
+def multiclass_hinge_loss(scores: Any, labels: Any) -> jax.Array:
+    """As `gradtx.multiclass_hinge_loss(over="max")`: the largest margin alone."""
+    return losses.multiclass_hinge_loss(scores, labels, over="max")
+
+
+def canonicalize_dtype(dtype: Any) -> Any:
+    """The dtype that JAX would use; `None` stays."""
+    return None if dtype is None else jax.dtypes.canonicalize_dtype(dtype)
+
+
+def canonicalize_key(key_or_seed: Any) -> jax.Array:
+    """A key from a key or a seed."""
+    if isinstance(key_or_seed, int):
+        return jax.random.key(key_or_seed)
+    return key_or_seed
+
+
+# By path, or by a name wherever it is asked for.
+ADAPTED: dict[str, Any] = {
+    "AdaptiveGradClipState": EmptyState,
+    "AddDecayedWeightsState": EmptyState,  # of a number; for a schedule see below
+    "ClipByGlobalNormState": EmptyState,
+    "ClipState": EmptyState,
+    "MaskOrFn": MaskOrFn,
+    "MultiTransformState": PartitionState,
+    "OptState": OptState,
+    "ScaleByTrustRatioState": EmptyState,
+    "ScaleState": EmptyState,
+    "ShouldSkipUpdateFunction": ShouldSkipUpdateFunction,
+    "TransformInitFn": TransformInitFn,
+    "TransformUpdateExtraArgsFn": TransformUpdateFn,
+    "TransformUpdateFn": TransformUpdateFn,
+    "global_norm": global_norm,
+    "init_empty_state": init_empty_state,
+    "multiclass_hinge_loss": multiclass_hinge_loss,
+    "safe_int32_increment": safe_increment,
+    "tree.get": get,
+    "tree_map_params": trees.map_params,
+    "tree_utils.NamedTupleKey": trees.NamedTupleKey,
+    "tree_utils.tree_add_scalar_mul": trees.add_scale,
+    "tree_utils.tree_l1_norm": tree_l1_norm,
+    "tree_utils.tree_l2_norm": trees.norm,
+    "tree_utils.tree_linf_norm": tree_linf_norm,
+    "tree_utils.tree_scalar_mul": trees.scale,
+}
+
+# What programs take from `optax._src` that is public nowhere.
+PRIVATE: dict[str, Any] = {
+    "ArrayTree": Any,
+    "NO_PARAMS_MSG": "This transformation needs params: call "
+    "update(updates, state, params).",
+    "PRNGKey": jax.Array,
+    "PyTree": Any,
+    "ScheduleState": Any,
+    "Shape": tuple[int, ...],
+    "WeightDecaySchedule": AddDecayedWeightsState,
+    "abs_sq": abs_sq,
+    "canonicalize_dtype": canonicalize_dtype,
+    "canonicalize_key": canonicalize_key,
+    "cast_tree": trees.cast,
+}

@@ -1,0 +1,3 @@
+"""The modules of `optax.experimental`; see `gradtx.optax`."""
+
+from gradtx.optax.experimental import aggregating as aggregating

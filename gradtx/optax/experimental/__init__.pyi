@@ -1,0 +1,5 @@
+# made by python -m tests.compat.optax_names --write
+
+from gradtx.optax.experimental import (
+    aggregating as aggregating,
+)

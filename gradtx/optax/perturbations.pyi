@@ -1,0 +1,2 @@
+# made by python -m tests.compat.optax_names --write
+

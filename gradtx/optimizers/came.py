@@ -1,0 +1,199 @@
+"""CAME: Adafactor whose steps are long where its updates agree."""
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from gradtx.core import check
+from gradtx.core.compose import chain
+from gradtx.core.leafwise import leafwise, reduced, zeros
+from gradtx.core.masking import MaskOrFn
+from gradtx.core.numerics import abs_sq, inverse_root, root
+from gradtx.core.transformation import transformation
+from gradtx.core.types import Scalar, ScalarOrSchedule, Updates
+from gradtx.optimizers.adafactor import (
+    factored_axes,
+    outer,
+    relative,
+    row_and_column,
+)
+from gradtx.transforms.decay import add_decayed_weights
+from gradtx.transforms.scale import scale_by_learning_rate
+
+
+class ScaleByCameState(NamedTuple):
+    mu: Updates  # average of the scaled gradients, shaped like params
+    # Where a leaf is not factored, or is, an array of shape (1,) stands for the others.
+    v_row: Updates  # squared gradients: mean over the longest axis, real
+    v_col: Updates  # mean over the second longest, real
+    v: Updates  # of leaves that are not factored: real, shaped like params
+    s_row: Updates  # squared deviations from mu, as v_row
+    s_col: Updates  # as v_col
+
+
+@transformation
+def scale_by_came(
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    b3: Scalar = 0.9999,
+    eps: Scalar = 1e-30,
+    eps_confidence: Scalar = 1e-16,
+    clipping_threshold: Scalar | None = 1.0,
+    mu_dtype: Any = None,
+    *,
+    min_dim_size_to_factor: int = 2,
+):
+    """Average Adafactor's updates, and divide by how far they are from the average.
+
+        V_t = factored(b2; |g_t|^2 + eps)
+        c_t = clipped(g_t / sqrt(V_t))
+        mu_t = b1 mu_{t-1} + (1 - b1) c_t,   mu_0 = 0
+        S_t = factored(b3; |c_t - mu_t|^2 + eps_confidence)
+        u_t = mu_t / sqrt(S_t)
+
+        factored(b; x_t) = R_t C_t^T / mean(R_t)
+        R_t = b R_{t-1} + (1 - b) mean of x_t over columns,   R_0 = 0
+        C_t = b C_{t-1} + (1 - b) mean of x_t over rows,   C_0 = 0
+        clipped(x) = x / max(1, rms(x) / clipping_threshold)
+
+    Nothing is corrected for the start from zero. A leaf that is not factored keeps its
+    whole V_t, without a correction too, and has u_t = mu_t, as in the authors' code.
+    See `scale_by_factored_rms` for more than two axes.
+
+    State: one array per parameter, and for an m by n matrix 2 (m + n) numbers; two
+    arrays per parameter where a leaf is not factored.
+
+    Args:
+      b1, b2, b3: decays of mu, of V and of S, in [0, 1).
+      eps: added to the squared gradient, at least 0.
+      eps_confidence: added to the squared deviation, at least 0: steps are at most
+        1 / sqrt(eps_confidence) times mu.
+      clipping_threshold: largest root mean square of a leaf's g_t / sqrt(V_t), above 0;
+        `None` does not clip.
+      mu_dtype: dtype of mu; by default the parameter's, at least float32.
+      min_dim_size_to_factor: least length of both axes of a matrix that is factored.
+
+    Raises:
+      ValueError: a number out of range.
+
+    Source: Luo et al., CAME: confidence-guided adaptive memory efficient optimization
+    (2023), algorithm 2, with means for its sums.
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> tx = gradtx.scale_by_came()
+      >>> updates, state = tx.update(jnp.ones((3, 2)), tx.init(jnp.ones((3, 2))))
+      >>> state.s_row.shape, state.s_col.shape
+      ((2,), (3,))
+    """
+    check.decay("b1", b1)
+    check.decay("b2", b2)
+    check.decay("b3", b3)
+    check.nonnegative("eps", eps)
+    check.nonnegative("eps_confidence", eps_confidence)
+    if clipping_threshold is not None:
+        check.positive("clipping_threshold", clipping_threshold)
+    check.count("min_dim_size_to_factor", min_dim_size_to_factor)
+
+    def inverse(axes, b, squares, row, col):
+        """1 / sqrt(factored), as two factors, and the new row and column."""
+        new = row_and_column(squares, axes)
+        row, col = (b * x + (1 - b) * y for x, y in zip((row, col), new, strict=True))
+        over = inverse_root(relative(row, axes))
+        return outer(over, inverse_root(col), axes), row, col
+
+    def clipped(u):
+        if clipping_threshold is None:
+            return u
+        rms = root(jnp.sum(abs_sq(u)) / max(u.size, 1))
+        return 1 / jnp.maximum(rms / clipping_threshold, 1) * u
+
+    def rule(g, mu, v_row, v_col, v, s_row, s_col):
+        axes = factored_axes(g.shape, min_dim_size_to_factor)
+        squares = abs_sq(g) + eps
+        if axes is None:
+            v = b2 * v + (1 - b2) * squares
+            mu = b1 * mu + (1 - b1) * clipped(g * inverse_root(v))
+            return mu, mu, v_row, v_col, v, s_row, s_col
+        (row, col), v_row, v_col = inverse(axes, b2, squares, v_row, v_col)
+        c = clipped(g * row * col)
+        mu = b1 * mu + (1 - b1) * c
+        away = abs_sq(c - mu) + eps_confidence
+        (row, col), s_row, s_col = inverse(axes, b3, away, s_row, s_col)
+        return mu * row * col, mu, v_row, v_col, v, s_row, s_col
+
+    def without(which):
+        def axes(p):
+            found = factored_axes(p.shape, min_dim_size_to_factor)
+            return None if found is None else (found[which],)
+
+        return reduced(axes)
+
+    def whole(p):
+        factored = factored_axes(p.shape, min_dim_size_to_factor) is not None
+        return None if factored else ()
+
+    return leafwise(
+        ScaleByCameState,
+        rule,
+        whole_leaf=True,
+        mu=zeros(mu_dtype),
+        v_row=without(1),
+        v_col=without(0),
+        v=reduced(whole),
+        s_row=without(1),
+        s_col=without(0),
+    )
+
+
+@transformation
+def came(
+    learning_rate: ScalarOrSchedule,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    b3: Scalar = 0.9999,
+    eps: Scalar = 1e-30,
+    eps_confidence: Scalar = 1e-16,
+    clipping_threshold: Scalar | None = 1.0,
+    mu_dtype: Any = None,
+    weight_decay: ScalarOrSchedule = 0.0,
+    mask: MaskOrFn | None = None,
+    *,
+    min_dim_size_to_factor: int = 2,
+):
+    """CAME: `scale_by_came`, then weight decay, then the learning rate.
+
+    State: one array per parameter, and for an m by n matrix 2 (m + n) numbers.
+
+    Args:
+      learning_rate: a finite number or a schedule; that of Adam is a start.
+      b1, b2, b3, eps, eps_confidence, clipping_threshold, mu_dtype,
+        min_dim_size_to_factor: see `scale_by_came`.
+      weight_decay, mask: see `add_decayed_weights`; decoupled, as in `adamw`.
+
+    Raises:
+      ValueError: a number out of range, or a mask that does not fit.
+
+    Source: Luo et al., CAME: confidence-guided adaptive memory efficient optimization
+    (2023), algorithm 2.
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> tx = gradtx.came(1e-3)
+      >>> params = jnp.ones((3, 2))
+      >>> params, state = tx.step(jnp.ones((3, 2)), tx.init(params), params)
+    """
+    return chain(
+        scale_by_came(
+            b1,
+            b2,
+            b3,
+            eps,
+            eps_confidence,
+            clipping_threshold,
+            mu_dtype,
+            min_dim_size_to_factor=min_dim_size_to_factor,
+        ),
+        add_decayed_weights(weight_decay, mask),
+        scale_by_learning_rate(learning_rate),
+    )

@@ -1,0 +1,131 @@
+"""SM3: AdaGrad whose sums are kept for whole rows and columns."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gradtx.core import check
+from gradtx.core.compose import chain
+from gradtx.core.leafwise import Slot, leafwise, slot_dtype, zeros
+from gradtx.core.numerics import abs_sq, inverse_root
+from gradtx.core.transformation import transformation
+from gradtx.core.types import Scalar, ScalarOrSchedule, Updates
+from gradtx.transforms.scale import scale_by_learning_rate
+
+
+class ScaleBySM3State(NamedTuple):
+    # For each leaf a list: for each of its axes one bound for each index, real; a 0-d
+    # leaf has one number.
+    mu: Updates
+    nu: Updates  # average of the scaled gradients, shaped like params
+
+
+@transformation
+def scale_by_sm3(b1: Scalar = 0.9, b2: Scalar = 1.0, eps: Scalar = 1e-8):
+    """Divide by the root of a bound on the sum of squares, kept for rows and columns.
+
+        v_t[i, j] = b2 min(mu_{t-1}[0][i], mu_{t-1}[1][j]) + (1 - b2) |g_t[i, j]|^2
+        mu_t[0][i] = max of v_t[i, j] over j,   mu_t[1][j] = max over i,   mu_0 = 0
+        u_t = b1 u_{t-1} + (1 - b1) g_t / sqrt(v_t + eps),   u_0 = 0
+
+    For b2 = 1 the squares have the factor 1, not 1 - b2: then v_t is a sum, as in
+    AdaGrad, and at least the sum of all |g_s[i, j]|^2. Leaves of more axes have a bound
+    for each; a vector has AdaGrad's sums. Where v_t is 0, so is the scaled gradient.
+
+    State: for an m by n matrix m + n numbers, and one array per parameter.
+
+    Args:
+      b1: decay of the average of scaled gradients, in [0, 1).
+      b2: decay of the bounds, in [0, 1]; the paper has 1.
+      eps: inside of the root, at least 0. The paper has none: 0 / 0 is 0.
+
+    Raises:
+      ValueError: a number out of range.
+
+    Source: Anil, Gupta, Koren & Singer, Memory-efficient adaptive optimization (2019),
+    algorithm SM3-II, the sets of the cover being the slices along each axis, with the
+    momentum of its section 5.
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> tx = gradtx.scale_by_sm3(b1=0.0)
+      >>> updates, state = tx.update(jnp.array([[3.0, 4.0]]), tx.init(jnp.ones((1, 2))))
+      >>> updates, state.mu
+      (Array([[1., 1.]], dtype=float32), [Array([16.], ...), Array([ 9., 16.], ...)])
+    """
+    check.decay("b1", b1)
+    check.fraction("b2", b2)
+    check.nonnegative("eps", eps)
+
+    def rule(g, mu, nu):
+        fresh = jnp.where(b2 == 1, 1, 1 - b2)  # b2 may be an array
+        over = [_along(bound, i, g.ndim) for i, bound in enumerate(mu)]
+        v = b2 * functools.reduce(jnp.minimum, over) + fresh * abs_sq(g)
+        # Not of v + eps: a bound of 0 means that nothing has been seen.
+        scaled = g * inverse_root(jnp.where(v > 0, v + eps, 0))
+        nu = b1 * nu + (1 - b1) * scaled
+        return nu, [_largest(v, i) for i in range(len(mu))], nu
+
+    return leafwise(
+        ScaleBySM3State,
+        rule,
+        whole_leaf=True,
+        mu=Slot(_bounds, like_param=False),
+        nu=zeros(),
+    )
+
+
+def _bounds(p: jax.Array) -> list[jax.Array]:
+    dtype = slot_dtype(p, real=True)
+
+    def bound(axis):
+        others = tuple(i for i in range(p.ndim) if i != axis)
+        like = jax.eval_shape(lambda x: jnp.sum(x, axis=others), p)
+        return jnp.zeros_like(like, dtype)
+
+    return [bound(i) for i in range(max(p.ndim, 1))]
+
+
+def _along(bound: jax.Array, axis: int, ndim: int) -> jax.Array:
+    others = [i for i in range(ndim) if i != axis]
+    return jnp.expand_dims(bound, others)
+
+
+def _largest(v: jax.Array, axis: int) -> jax.Array:
+    others = tuple(i for i in range(v.ndim) if i != axis)
+    return jnp.max(v, axis=others, initial=0) if others else v
+
+
+@transformation
+def sm3(
+    learning_rate: ScalarOrSchedule,
+    momentum: Scalar = 0.9,
+    *,
+    b2: Scalar = 1.0,
+    eps: Scalar = 1e-8,
+):
+    """SM3: `scale_by_sm3`, then the learning rate.
+
+    State: for an m by n matrix m + n numbers, and one array per parameter.
+
+    Args:
+      learning_rate: a finite number or a schedule; the paper warms it up.
+      momentum: its `b1`.
+      b2, eps: see `scale_by_sm3`.
+
+    Raises:
+      ValueError: a number out of range.
+
+    Source: Anil, Gupta, Koren & Singer, Memory-efficient adaptive optimization (2019),
+    algorithm SM3-II.
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> tx = gradtx.sm3(0.1)
+      >>> params = jnp.array([1.0, 2.0])
+      >>> params, state = tx.step(jnp.ones(2), tx.init(params), params)
+    """
+    check.decay("momentum", momentum)
+    return chain(scale_by_sm3(momentum, b2, eps), scale_by_learning_rate(learning_rate))

@@ -1,0 +1,95 @@
+"""Updates without the entries that the gradient speaks against."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from gradtx.core import check
+from gradtx.core.axes import (
+    AxisName,
+    across,
+    axes_of,
+    names_of,
+    need_whole,
+    size_of,
+)
+from gradtx.core.numerics import divide
+from gradtx.core.plan import lift
+from gradtx.core.transformation import inner_of, transformation
+from gradtx.core.types import Scalar
+
+
+@transformation
+def cautious(
+    base_optimizer: Any,
+    eps: Scalar = 1e-8,
+    *,
+    downhill: bool = True,
+    axis_name: AxisName = None,
+):
+    """Take only those entries of an update that lead down the gradient of this step.
+
+        u = base_optimizer(g)
+        k = 1 where -u g > 0,   0 elsewhere
+        u' = u k n / (sum of k + eps)
+
+    for each leaf of n entries. Momentum leads on for a while where the gradient has
+    turned; such entries stay, and the others go further, so that the step is as long as
+    before. What is left leads down: a small enough step makes the loss less. Of complex
+    numbers the real part of -u conj(g) counts.
+
+    Around `adamw` the weight decay is part of the update, and masked. To mask the step
+    alone, as the paper does, put it between:
+    `chain(cautious(scale_by_adam(), downhill=False), add_decayed_weights(0.1),
+    scale_by_learning_rate(1e-3))`.
+
+    State: the inner one. A step stores the whole update: the mask is counted first.
+
+    Args:
+      base_optimizer: the transformation whose updates are masked.
+      eps: at least 0, in entries. The paper has 1, which makes a step shorter: a leaf
+        of n entries that all agree by the factor n / (n + 1), a number alone by half.
+      downhill: whether those updates lead down, as a whole optimizer's do; `False` for
+        one without its learning rate (`scale_by_adam`), whose updates point the way of
+        the gradient.
+      axis_name: mesh axes over which every leaf is split, see `clip_by_block_rms`.
+
+    Raises:
+      ValueError: eps below 0, an axis that is not there, or a leaf that differs along
+        one that is not named.
+      TypeError: if base_optimizer is not a transformation.
+
+    Source: Liang et al., Cautious optimizers: improving training with one line of code
+    (2024), algorithm 1, with eps in place of 1.
+
+    Example:
+      >>> import jax.numpy as jnp, gradtx
+      >>> tx = gradtx.cautious(gradtx.sgd(0.5, momentum=0.9))
+      >>> params = jnp.array([1.0, 2.0])
+      >>> state = tx.init(params)
+      >>> _, state = tx.update(jnp.array([1.0, 1.0]), state, params)
+      >>> tx.update(jnp.array([1.0, -0.1]), state, params)[0]
+      Array([-1.9,  0. ], dtype=float32)
+    """
+    check.nonnegative("eps", eps)
+    names_of(axis_name)
+    tx = inner_of("cautious: base_optimizer", base_optimizer)
+
+    def rule(u, g):
+        axes = axes_of(g, axis_name)
+        # Of signs, since a product of small numbers may be 0.
+        along = (jnp.sign(u) * jnp.conj(jnp.sign(g))).real
+        agrees = along < 0 if downhill else along > 0
+        kept = across(jnp.sum(agrees, dtype=jnp.int32), axes).astype(along.dtype)
+        entries = g.size * size_of(axes)
+        # A NaN agrees with nothing, and must show.
+        return jnp.where(agrees | jnp.isnan(u), u, 0) * divide(entries, kept + eps, eps)
+
+    mask = lift(rule, with_params=True)
+
+    def update(updates, state, params=None, **extra):
+        need_whole()
+        new, state = tx.update(updates, state, params, **extra)
+        return mask(new, params=updates)[0], state
+
+    return tx.init, update
