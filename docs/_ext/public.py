@@ -52,15 +52,21 @@ def _names(space: str, module: ModuleType) -> Iterator[Name]:
 @functools.cache
 def _exported(module: ModuleType) -> list[tuple[str, str]]:
     """Pairs of a public name and the module that defines it."""
-    found = []
     package = hasattr(module, "__path__")  # what it imports, it exports
+    return [pair for pair in _bound(module, package) if not pair[0].startswith("_")]
+
+
+def _bound(module: ModuleType, imports: bool) -> Iterator[tuple[str, str]]:
+    """Pairs of a name that a module binds, by its imports too, and where it is from."""
     for node in ast.parse(inspect.getsource(module)).body:
         if not isinstance(node, ast.ImportFrom):
-            found += [(name, module.__name__) for name in _defined(node)]
-        elif package and (node.module or "").startswith("gradtx"):
-            names = [alias.asname or alias.name for alias in node.names]
-            found += [(name, node.module or "") for name in names]
-    return [pair for pair in found if not pair[0].startswith("_")]
+            yield from ((name, module.__name__) for name in _defined(node))
+        elif imports and node.module and node.module.startswith("gradtx"):
+            for alias in node.names:
+                if alias.name == "*":  # a list of names
+                    yield from _bound(importlib.import_module(node.module), True)
+                else:
+                    yield alias.asname or alias.name, node.module
 
 
 def _defined(node: ast.stmt) -> list[str]:

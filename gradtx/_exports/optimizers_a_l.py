@@ -77,6 +77,27 @@ from gradtx.optimizers.came import (
     came as came,
     scale_by_came as scale_by_came,
 )
+from gradtx.optimizers.cocob import (
+    COCOBState as COCOBState,
+    cocob as cocob,
+    scale_by_cocob as scale_by_cocob,
+)
+from gradtx.optimizers.dadapt_adamw import (
+    DAdaptAdamWState as DAdaptAdamWState,
+    dadapt_adamw as dadapt_adamw,
+)
+from gradtx.optimizers.distance_over_gradients import (
+    ScaleByDistanceOverGradientsState as ScaleByDistanceOverGradientsState,
+    scale_by_distance_over_gradients as scale_by_distance_over_gradients,
+)
+from gradtx.optimizers.dog import (
+    DoGState as DoGState,
+    DoWGState as DoWGState,
+    dog as dog,
+    dowg as dowg,
+    scale_by_dog as scale_by_dog,
+    scale_by_dowg as scale_by_dowg,
+)
 from gradtx.optimizers.dpsgd import (
     DifferentiallyPrivateAggregateState as DifferentiallyPrivateAggregateState,
     differentially_private_aggregate as differentially_private_aggregate,

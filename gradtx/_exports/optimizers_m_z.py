@@ -1,9 +1,20 @@
 """The public names of the optimizers from M to Z, each once."""
 
+from gradtx.optimizers.madgrad import (
+    MadgradState as MadgradState,
+    madgrad as madgrad,
+    scale_by_madgrad as scale_by_madgrad,
+)
 from gradtx.optimizers.mars import (
     ScaleByMarsState as ScaleByMarsState,
     mars as mars,
     scale_by_mars as scale_by_mars,
+)
+from gradtx.optimizers.momo import (
+    MomoAdamState as MomoAdamState,
+    MomoState as MomoState,
+    momo as momo,
+    momo_adam as momo_adam,
 )
 from gradtx.optimizers.nadam import (
     ScaleByNadamState as ScaleByNadamState,
@@ -19,6 +30,10 @@ from gradtx.optimizers.novograd import (
     ScaleByNovogradState as ScaleByNovogradState,
     novograd as novograd,
     scale_by_novograd as scale_by_novograd,
+)
+from gradtx.optimizers.prodigy import (
+    ProdigyState as ProdigyState,
+    prodigy as prodigy,
 )
 from gradtx.optimizers.radam import (
     radam as radam,
@@ -37,6 +52,10 @@ from gradtx.optimizers.rprop import (
     ScaleByRpropState as ScaleByRpropState,
     rprop as rprop,
     scale_by_rprop as scale_by_rprop,
+)
+from gradtx.optimizers.schedule_free import (
+    schedule_free_adamw as schedule_free_adamw,
+    schedule_free_sgd as schedule_free_sgd,
 )
 from gradtx.optimizers.sgd import sgd as sgd
 from gradtx.optimizers.sign_sgd import (

@@ -60,6 +60,11 @@ from gradtx.transforms.scale import (
     scale_by_learning_rate as scale_by_learning_rate,
     scale_by_schedule as scale_by_schedule,
 )
+from gradtx.transforms.schedule_free import (
+    ScheduleFreeState as ScheduleFreeState,
+    schedule_free as schedule_free,
+    schedule_free_eval_params as schedule_free_eval_params,
+)
 from gradtx.transforms.stateless import (
     identity as identity,
     set_to_zero as set_to_zero,

@@ -24,6 +24,10 @@ from gradtx.wrappers.lookahead import (
 )
 from gradtx.wrappers.masked import masked as masked
 from gradtx.wrappers.maximize import maximize as maximize
+from gradtx.wrappers.mechanize import (
+    MechanicState as MechanicState,
+    mechanize as mechanize,
+)
 from gradtx.wrappers.monitor import (
     MonitorState as MonitorState,
     SnapshotState as SnapshotState,

@@ -116,11 +116,15 @@ def check_axis_name(axis_name: Any) -> None:
         names_of(axis_name)
 
 
+class MissingAxisError(ValueError):
+    """An axis was named that is not there."""
+
+
 def size_of(names: Names) -> int:
     """How many devices there are along the axes together.
 
     Raises:
-      ValueError: an axis that is not there.
+      MissingAxisError: an axis that is not there.
     """
     size = 1
     for name in names:
@@ -131,7 +135,8 @@ def size_of(names: Names) -> int:
             known = f"the mesh has {here}" if here else "there is no mesh here"
             raise failure(
                 f"there is no axis {name!r}: {known}. Call it inside of pmap or "
-                f"shard_map over that axis, with its name."
+                f"shard_map over that axis, with its name.",
+                MissingAxisError,
             ) from None
     return size
 

@@ -14,6 +14,7 @@ from gradtx.core.masking import (
     hide,
     hide_alike,
     reveal,
+    stands_for_all,
 )
 from gradtx.core.plan import Plan, join, plan_of, updating
 from gradtx.core.transformation import hands_on, inner_of, transformation
@@ -250,6 +251,8 @@ def partition(
         return is_none(x) or place(x) is not None
 
     def masks(tree):
+        if stands_for_all(tree):
+            return dict.fromkeys(places, True)
         labels = param_labels(tree) if is_function(param_labels) else param_labels
         known = f" transforms has {list(members)}."
         labels = fitting("param_labels", labels, tree, is_label, known)

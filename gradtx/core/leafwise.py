@@ -13,7 +13,9 @@ from gradtx.core.plan import Inputs, check_shapes, check_state, planned
 from gradtx.core.trees import (
     absent,
     compute_dtype,
+    dtype_of,
     failure,
+    is_abstract,
     leaves_of,
     with_shape,
 )
@@ -66,6 +68,32 @@ def zeros(dtype: Any = None, *, real: bool = False) -> Slot:
       Array([0, 0], dtype=bfloat16)
     """
     return full(0, dtype, real=real)
+
+
+def initial(dtype: Any = None, *, narrow_only: bool = False) -> Slot:
+    """A slot that starts as a copy of the parameter.
+
+    Of a shape without an array it is zeros.
+
+    Args:
+      dtype: of the slot; by default the parameter's, at least float32. A complex
+        parameter has a complex one.
+      narrow_only: whether parameters of float32 and wider have none (`None`).
+
+    Raises:
+      ValueError: a dtype that is not floating or complex.
+    """
+    full(0, dtype)  # says what is wrong with the dtype
+
+    def init(p: Any) -> Any:
+        chosen = slot_dtype(p, dtype)
+        if jnp.issubdtype(dtype_of(p), jnp.complexfloating):
+            chosen = jnp.promote_types(chosen, jnp.complex64)
+        if narrow_only and chosen == dtype_of(p):
+            return None
+        return jnp.zeros(p.shape, chosen) if is_abstract(p) else jnp.array(p, chosen)
+
+    return Slot(init)
 
 
 def reduced(axes: Any, dtype: Any = None, *, keepdims: bool = False) -> Slot:

@@ -127,6 +127,8 @@ def given_mask(mask: MaskOrFn, tree: Any, name: str = "mask") -> Any:
     Raises:
       ValueError, TypeError: as `resolve_mask` does.
     """
+    if stands_for_all(tree):
+        return True
     given = fitting(name, mask(tree) if is_function(mask) else mask, tree)
     each = zip(covering(given, tree), leaves_of(tree)[0], strict=True)
     for i, (keep, leaf) in enumerate(each):
@@ -134,6 +136,14 @@ def given_mask(mask: MaskOrFn, tree: Any, name: str = "mask") -> Any:
             path = paths_of(tree)[i][0]
             raise failure(f"{name}{path} must be a bool, got {keep!r}.", TypeError)
     return given
+
+
+def stands_for_all(tree: Any) -> bool:
+    """Whether it is no tree but stands for one, as `tree.map_params` has it.
+
+    A mask takes nothing out of it.
+    """
+    return getattr(tree, "stands_for_all", False)
 
 
 def _is_bool(keep: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from gradtx.core import check
 from gradtx.core.trees import as_array
@@ -91,6 +92,16 @@ def _(primals: Any, tangents: Any) -> Any:
     return value, _half_over(value) * tangents[0]
 
 
+def again(x: Any) -> Any:
+    """The same arrays, from which XLA computes again what it would store for two uses.
+
+    A sum over entries takes what it sums in as it computes it, but for what has another
+    use, be it a number or a row made as large as a matrix: that is stored in full. What
+    is made of arrays that seem to be others has one use.
+    """
+    return lax.optimization_barrier(x)
+
+
 @jax.custom_jvp
 def inverse_root(x: jax.Array) -> jax.Array:
     """1 / sqrt(x), and 0, as its derivative, where x is 0: nothing has been seen."""
@@ -162,6 +173,29 @@ def shrinking(size: jax.Array, limit: Any) -> tuple[jax.Array, jax.Array]:
     return first, jnp.where(inside, 1, limit / there)
 
 
+def after(value: Any, *known: jax.Array) -> jax.Array:
+    """The value, in a program not before others are known; NaN where one is NaN.
+
+    What writes over a buffer has to wait for what reads it (a sum over it, other new
+    state), or XLA copies it first, 4 bytes of memory for each parameter. A barrier does
+    not do: on a CPU it is gone before that is decided. Arrays among the others must be
+    stored anyway, or XLA computes them twice.
+    """
+    broken = functools.reduce(operator.or_, map(jnp.isnan, known))
+    if not isinstance(value, jax.Array):
+        value = jnp.asarray(value, known[0].dtype)
+    return jnp.where(broken, jnp.nan, value)
+
+
+def settled(x: jax.Array, known: jax.Array) -> jax.Array:
+    """The array, computed once and stored; NaN where another is NaN.
+
+    XLA computes what is cheap anew in each use, and then copies the buffers that it
+    needs for that, if they are donated. A division is dear.
+    """
+    return x / jnp.where(jnp.isnan(known), known, 1)
+
+
 def as_float(count: Any) -> jax.Array:
     """A count as a floating scalar: float32, or float64 under x64."""
     return jnp.asarray(count, jax.dtypes.canonicalize_dtype(float))
@@ -181,17 +215,6 @@ def value_at(name: str, schedule: Any, count: Any) -> jax.Array:
 def now(name: str, value: Any, count: Any) -> Any:
     """A number as it is, or what a schedule says for a count; see `value_at`."""
     return value_at(name, value, count) if callable(value) else value
-
-
-def after(x: jax.Array, *others: jax.Array) -> jax.Array:
-    """The same x, NaN where one of the others is NaN: XLA computes the others first.
-
-    For new state in the place of old that the others read: not told of an order, XLA
-    copies the old, 4 bytes of memory for each parameter. The others must be stored
-    anyway (new state, as x is), or it computes them twice.
-    """
-    broken = functools.reduce(operator.or_, map(jnp.isnan, others))
-    return jnp.where(broken, jnp.nan, x)
 
 
 def divide(a: Any, b: jax.Array, eps: Any) -> jax.Array:

@@ -90,7 +90,8 @@ def _pairs(name: str, new: Any, old: Any) -> Iterator[tuple[str, Any, Any]]:
             ValueError,
         )
     for (path, one), (_, other) in zip(paths_of(new), paths_of(old), strict=True):
-        yield f"{name}{path}", one, other
+        if other is not None:
+            yield f"{name}{path}", one, other
 
 
 def _compare(name: str, new: Any, old: Any, like: str) -> None:

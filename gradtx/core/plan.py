@@ -182,6 +182,8 @@ def _evaluate(rule: Rule, g: Any, p: Any, slots: tuple, scalars: tuple) -> Any:
     width = functools.reduce(jnp.promote_types, dtypes)
 
     def up(x: Any) -> Any:  # also a scalar: it must not promote what it meets
+        if x is None:  # a slot that this leaf has not
+            return None
         dtype = jnp.result_type(x)
         if not jnp.issubdtype(dtype, jnp.inexact):
             return x

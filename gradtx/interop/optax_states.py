@@ -107,8 +107,8 @@ class _Conversion:
 
     def node(self, target: Any, source: Any, path: str) -> Any:
         kinds = type(target).__name__, type(source).__name__
-        if kinds[0] == "MaskedNode" == kinds[1]:
-            return target
+        if "MaskedNode" in kinds and _all_masked(target) and _all_masked(source):
+            return target  # one node for a branch, or one a leaf
         if isinstance(target, Placeholder):
             return _copied(source)
         if kinds[1] == "MaskedState" != kinds[0]:  # a mask that gradtx keeps inside
@@ -232,13 +232,28 @@ class _Conversion:
         return treedef.unflatten(
             x
             if x is None or isinstance(x, tuple)
-            else fit(y, x, f"{self.name}: {path}")
+            else fit(_as_key(y, x), x, f"{self.name}: {path}")
             for x, y in zip(old, new, strict=True)
         )
 
 
+def _as_key(value: Any, like: Any) -> Any:
+    """A random key of the newer kind for the older, or the other way."""
+    new, wanted = (
+        jnp.issubdtype(jnp.result_type(x), jax.dtypes.prng_key) for x in (value, like)
+    )
+    if new == wanted:
+        return value
+    return jax.random.key_data(value) if new else jax.random.wrap_key_data(value)
+
+
 def _stops(x: Any) -> bool:
     return x is None or type(x).__name__ == "MaskedNode"
+
+
+def _all_masked(tree: Any) -> bool:
+    leaves = jax.tree.leaves(tree, is_leaf=_stops)
+    return all(map(_stops, leaves)) and not isinstance(tree, Placeholder)
 
 
 def _copied(tree: Any) -> Any:

@@ -120,6 +120,7 @@ from gradtx import (
     scale_by_amsgrad as scale_by_amsgrad,
     scale_by_backtracking_linesearch as scale_by_backtracking_linesearch,
     scale_by_belief as scale_by_belief,
+    scale_by_distance_over_gradients as scale_by_distance_over_gradients,
     scale_by_factored_rms as scale_by_factored_rms,
     scale_by_lbfgs as scale_by_lbfgs,
     scale_by_learning_rate as scale_by_learning_rate,

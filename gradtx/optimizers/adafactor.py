@@ -12,14 +12,21 @@ from gradtx.core import check
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import leafwise, reduced
 from gradtx.core.masking import MaskOrFn
-from gradtx.core.numerics import abs_sq, as_float, inverse_root, value_at
+from gradtx.core.numerics import (
+    abs_sq,
+    again,
+    as_float,
+    inverse_root,
+    root,
+    value_at,
+)
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar, ScalarOrSchedule, Updates
 from gradtx.transforms.blocks import scale_by_param_block_rms
-from gradtx.transforms.clip import clip_by_block_rms
 from gradtx.transforms.decay import add_decayed_weights
 from gradtx.transforms.momentum import ema
 from gradtx.transforms.scale import scale, scale_by_learning_rate
+from gradtx.transforms.stateless import identity
 
 
 class FactoredState(NamedTuple):
@@ -42,14 +49,15 @@ def factored_axes(shape: tuple[int, ...], least: int) -> tuple[int, int] | None:
 
 
 def row_and_column(
-    squares: jax.Array, axes: tuple[int, int]
+    squares: Callable[..., jax.Array], axes: tuple[int, int], *arrays: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """The means over the longest axis and over the second longest."""
+    """The means of squares(*arrays) over the longest axis and over the second."""
     second, first = axes
-    return jnp.mean(squares, axis=first), jnp.mean(squares, axis=second)
+    row = jnp.mean(squares(*arrays), axis=first)
+    return row, jnp.mean(squares(*again(arrays)), axis=second)
 
 
-def relative(row: jax.Array, axes: tuple[int, int], least: Scalar = 0.0) -> jax.Array:
+def relative(row: jax.Array, axes: tuple[int, int], least: Any = 0.0) -> jax.Array:
     """A row over its mean: times the column it is the second moment."""
     second, first = axes
     mean = jnp.mean(row, axis=second - (second > first), keepdims=True)
@@ -66,6 +74,17 @@ def outer(
     return jnp.expand_dims(row, first), jnp.expand_dims(column, second)
 
 
+def held_back(threshold: Scalar | None, u: jax.Array) -> Any:
+    """What to multiply u by, so that its root mean square is at most the threshold.
+
+    u is to be used for this only: made of what `again` gives, it is not stored.
+    """
+    if threshold is None:
+        return jnp.ones([], u.real.dtype)
+    rms = root(jnp.sum(abs_sq(u)) / max(u.size, 1))
+    return 1 / jnp.maximum(rms / threshold, 1)
+
+
 @transformation
 def scale_by_factored_rms(
     factored: bool = True,
@@ -75,6 +94,7 @@ def scale_by_factored_rms(
     epsilon: Scalar | None = 1e-30,
     decay_rate_fn: Callable[[Any, Any], Any] | None = None,
     *,
+    clipping_threshold: Scalar | None = None,
     as_pytorch: bool = False,
 ):
     """Divide by the root of a second moment that is kept as a row and a column.
@@ -107,6 +127,8 @@ def scale_by_factored_rms(
       decay_rate_fn: from the number of steps taken before, less `step_offset`, and
         decay_rate to b_t; in place of the first line, as for a largest b_t (Zhai et
         al., Scaling vision transformers, 2021).
+      clipping_threshold: largest root mean square of u_t in each leaf, above 0, as by
+        `clip_by_block_rms`, which stores u_t; `None` does not clip.
       as_pytorch: the numbers of torch.optim.Adafactor: every leaf of two or more axes
         is factored, along the last two, of any length, and epsilon is not added, but a
         least value: of mean(R_t), and its square of V_t. `None` for epsilon is then, as
@@ -129,6 +151,8 @@ def scale_by_factored_rms(
     """
     check.nonnegative("decay_rate", decay_rate)
     check.count("step_offset", step_offset)
+    if clipping_threshold is not None:
+        check.positive("clipping_threshold", clipping_threshold)
     check.count("min_dim_size_to_factor", min_dim_size_to_factor)
     if epsilon is not None or not as_pytorch:
         check.nonnegative("epsilon", epsilon)
@@ -141,10 +165,9 @@ def scale_by_factored_rms(
 
     def scalars(count):
         t = jnp.maximum(count - step_offset, 1)
-        if decay_rate_fn is not None:
-            keep = value_at(
-                "decay_rate_fn", lambda n: decay_rate_fn(n, decay_rate), t - 1
-            )
+        given = decay_rate_fn
+        if given is not None:
+            keep = value_at("decay_rate_fn", lambda n: given(n, decay_rate), t - 1)
             return keep, 1 - keep
         # Both exact: near to 1 the difference would lose its digits.
         power = -decay_rate * jnp.log(as_float(t))
@@ -152,23 +175,30 @@ def scale_by_factored_rms(
 
     def rule(g, v_row, v_col, v, keep, fresh):
         least = jnp.finfo(g.dtype).eps if epsilon is None else epsilon
-        squares = abs_sq(g) if as_pytorch else abs_sq(g) + least
+        added = 0.0 if as_pytorch else least
+
+        def scaled(g, v_row, v_col, v):
+            if axes is None:
+                bounded = jnp.maximum(v, least * least) if as_pytorch else v
+                return g * inverse_root(bounded)
+            if as_pytorch:
+                row, column = outer(relative(v_row, axes, least), v_col, axes)
+                return g * inverse_root(jnp.maximum(row * column, least * least))
+            # Roots of row and column, not of each entry of the matrix.
+            over = inverse_root(relative(v_row, axes))
+            row, column = outer(over, inverse_root(v_col), axes)
+            return g * row * column
+
         axes = axes_of(g)
         if axes is None:
-            v = keep * v + fresh * squares
-            bounded = jnp.maximum(v, least * least) if as_pytorch else v
-            return g * inverse_root(bounded), v_row, v_col, v
-        row, column = row_and_column(squares, axes)
-        v_row = keep * v_row + fresh * row
-        v_col = keep * v_col + fresh * column
-        if as_pytorch:
-            row, column = outer(relative(v_row, axes, least), v_col, axes)
-            bounded = jnp.maximum(row * column, least * least)
-            return g * inverse_root(bounded), v_row, v_col, v
-        # Roots of row and column, not of the matrix, which XLA would store.
-        over = inverse_root(relative(v_row, axes))
-        row, column = outer(over, inverse_root(v_col), axes)
-        return g * row * column, v_row, v_col, v
+            v = keep * v + fresh * (abs_sq(g) + added)
+        else:
+            row, column = row_and_column(abs_sq, axes, g)
+            v_row = keep * v_row + fresh * (row + added)
+            v_col = keep * v_col + fresh * (column + added)
+        known = g, v_row, v_col, v
+        factor = held_back(clipping_threshold, scaled(*again(known)))
+        return factor * scaled(*known), v_row, v_col, v
 
     return leafwise(
         FactoredState,
@@ -271,15 +301,16 @@ def adafactor(
             min_dim_size_to_factor,
             eps,
             decay_rate_fn,
+            clipping_threshold=clipping_threshold,
             as_pytorch=as_pytorch,
         )
     ]
     if clipping_threshold is not None:
-        check.positive("clipping_threshold", clipping_threshold)
-        steps.append(clip_by_block_rms(clipping_threshold))
+        steps.append(identity())  # where Optax clips: states have the same structure
     if as_pytorch:
-        check.learning_rate("learning_rate", learning_rate)
-        learning_rate = functools.partial(_falling, learning_rate)
+        most = 1.0 if learning_rate is None else learning_rate
+        check.learning_rate("learning_rate", most)
+        learning_rate = functools.partial(_falling, most)
     if learning_rate is not None:
         steps.append(scale_by_learning_rate(learning_rate, flip_sign=False))
     if multiply_by_parameter_scale:

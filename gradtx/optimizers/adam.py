@@ -32,7 +32,14 @@ class ScaleByAmsgradState(NamedTuple):
 Amsgrad = bool | Literal["corrected", "uncorrected"]
 
 
-def corrections(b1: Scalar, b2: Scalar, count: jax.Array, on: bool, nesterov: bool):
+def corrections(
+    b1: Scalar,
+    b2: Scalar,
+    count: jax.Array,
+    on: bool,
+    nesterov: bool,
+    eps_before: bool = False,
+):
     """The factors that take the start from zero out of mu, of g and out of nu.
 
     With Nesterov's momentum mu is used one step ahead, b1 mu_t + (1 - b1) g_t, where
@@ -40,11 +47,13 @@ def corrections(b1: Scalar, b2: Scalar, count: jax.Array, on: bool, nesterov: bo
     """
     if not on:
         return (b1, 1 - b1, 1.0) if nesterov else (1.0, 0.0, 1.0)
-    nu = 1 / one_minus_power(b2, count)
+    nu = one_minus_power(b2, count)
+    # The root of nu's may as well stand above the line: eps is then beside nu as it is.
+    above, below = (jnp.sqrt(nu), 1.0) if eps_before else (1.0, 1 / nu)
     if nesterov:
-        ahead = b1 / one_minus_power(b1, count + 1)
-        return ahead, (1 - b1) / one_minus_power(b1, count), nu
-    return 1 / one_minus_power(b1, count), 0.0, nu
+        ahead = above * b1 / one_minus_power(b1, count + 1)
+        return ahead, above * (1 - b1) / one_minus_power(b1, count), below
+    return above / one_minus_power(b1, count), 0.0, below
 
 
 @transformation
@@ -59,6 +68,7 @@ def scale_by_adam(
     bias_correction: bool = True,
     nu_dtype: Any = None,
     amsgrad: Amsgrad = False,
+    eps_before_correction: bool = False,
 ):
     """Divide the average gradient by the root of the average squared gradient.
 
@@ -90,6 +100,10 @@ def scale_by_adam(
         first step is (1 - b1) / sqrt(1 - b2) times as long, 3.2 by default.
       amsgrad: whether to divide by the largest second moment so far: `True` or
         "corrected", or "uncorrected" as in PyTorch, see `scale_by_amsgrad`.
+      eps_before_correction: whether eps and eps_root are added to nu_t itself and its
+        root, and the sum is divided by sqrt(1 - b2^t): the shorter form at the end of
+        the paper's section 2, which Keras and torch.optim.SparseAdam have. Its eps
+        weighs more in the first steps, 32 times in the very first by default.
 
     Raises:
       ValueError: a number out of range.
@@ -103,6 +117,10 @@ def scale_by_adam(
       >>> tx.update(jnp.array([0.5, -20.0]), tx.init(jnp.ones(2)))[0]
       Array([ 1., -1.], dtype=float32)
     """
+    if eps_before_correction and amsgrad not in (False, "uncorrected"):
+        raise ValueError(
+            f"eps_before_correction needs amsgrad='uncorrected', got {amsgrad!r}."
+        )
     return moments(
         b1,
         b2,
@@ -110,7 +128,9 @@ def scale_by_adam(
         eps_root,
         amsgrad,
         nesterov,
-        lambda count: corrections(b1, b2, count, bias_correction, nesterov),
+        lambda count: corrections(
+            b1, b2, count, bias_correction, nesterov, eps_before_correction
+        ),
         mu=zeros(mu_dtype),
         nu=zeros(nu_dtype, real=True),
     )
@@ -191,6 +211,7 @@ def adam(
     bias_correction: bool = True,
     nu_dtype: Any = None,
     amsgrad: Amsgrad = False,
+    eps_before_correction: bool = False,
 ):
     """Adam: `scale_by_adam`, then the learning rate.
 
@@ -212,8 +233,8 @@ def adam(
     Args:
       learning_rate: a finite number or a schedule; 1e-3 is the paper's, 1e-4 to 5e-4
         are common for large networks.
-      b1, b2, eps, eps_root, mu_dtype, nesterov, bias_correction, nu_dtype, amsgrad:
-        see `scale_by_adam`.
+      b1, b2, eps, eps_root, mu_dtype, nesterov, bias_correction, nu_dtype, amsgrad,
+        eps_before_correction: see `scale_by_adam`.
 
     Raises:
       ValueError: a number out of range.
@@ -239,6 +260,7 @@ def adam(
             bias_correction=bias_correction,
             nu_dtype=nu_dtype,
             amsgrad=amsgrad,
+            eps_before_correction=eps_before_correction,
         ),
         scale_by_learning_rate(learning_rate),
     )

@@ -27,6 +27,7 @@ def adamw(
     bias_correction: bool = True,
     nu_dtype: Any = None,
     amsgrad: Amsgrad = False,
+    eps_before_correction: bool = False,
 ):
     """AdamW: `scale_by_adam`, then weight decay, then the learning rate.
 
@@ -41,8 +42,8 @@ def adamw(
 
     Args:
       learning_rate: a finite number or a schedule; 3e-4 to 1e-3 are common.
-      b1, b2, eps, eps_root, mu_dtype, nesterov, bias_correction, nu_dtype, amsgrad:
-        see `scale_by_adam`.
+      b1, b2, eps, eps_root, mu_dtype, nesterov, bias_correction, nu_dtype, amsgrad,
+        eps_before_correction: see `scale_by_adam`.
       weight_decay: at least 0, or a schedule; multiplied by the learning rate, as in
         PyTorch. With 1e-2 and a rate of 1e-3 a weight halves in 70,000 steps. The paper
         multiplies by the schedule's factor eta_t, but not by the base rate alpha:
@@ -77,6 +78,7 @@ def adamw(
             bias_correction=bias_correction,
             nu_dtype=nu_dtype,
             amsgrad=amsgrad,
+            eps_before_correction=eps_before_correction,
         ),
         add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),

@@ -12,7 +12,14 @@ from gradtx.core.axes import need_whole
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import Slot, leafwise, slot_dtype
 from gradtx.core.masking import MaskOrFn
-from gradtx.core.numerics import abs_sq, divide, one_minus_power, root, safe_increment
+from gradtx.core.numerics import (
+    abs_sq,
+    again,
+    divide,
+    one_minus_power,
+    root,
+    safe_increment,
+)
 from gradtx.core.plan import Inputs, check_state, planned
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import absent, leaves_of
@@ -123,13 +130,16 @@ def scale_by_apollo(
         low = project(g, axis, (drawn / rank**0.5).astype(g.real.dtype))
         found, mu, nu = moments(low, mu, nu, mu_factor, nu_factor)
         over = axis if scaling == "channel" else None
-        u = divide(_norm(found, over), _norm(low, over), 0) * g
+        s = divide(_norm(found, over), _norm(low, over), 0)
+        factor = scale
         if max_growth is not None:
-            size, limit = _norm(u, None)[0, 0], max_growth * norm
+            other_s, other_g = again((s, g))
+            size = _norm(other_s * other_g, None)[0, 0]
+            limit = max_growth * norm
             above = (norm > 0) & (size > limit)
-            factor = jnp.where(above, limit / jnp.where(above, size, 1), 1)
-            u, norm = factor * u, factor * size
-        return scale * u, mu, nu, norm, place
+            held = jnp.where(above, limit / jnp.where(above, size, 1), 1)
+            factor, norm = scale * held, held * size
+        return factor * s * g, mu, nu, norm, place
 
     def moment(dtype, real):
         def init(p):

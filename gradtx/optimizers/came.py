@@ -2,17 +2,16 @@
 
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
-
 from gradtx.core import check
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import leafwise, reduced, zeros
 from gradtx.core.masking import MaskOrFn
-from gradtx.core.numerics import abs_sq, inverse_root, root
+from gradtx.core.numerics import abs_sq, again, inverse_root
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar, ScalarOrSchedule, Updates
 from gradtx.optimizers.adafactor import (
     factored_axes,
+    held_back,
     outer,
     relative,
     row_and_column,
@@ -95,32 +94,39 @@ def scale_by_came(
         check.positive("clipping_threshold", clipping_threshold)
     check.count("min_dim_size_to_factor", min_dim_size_to_factor)
 
-    def inverse(axes, b, squares, row, col):
+    def inverse(axes, b, new, row, col):
         """1 / sqrt(factored), as two factors, and the new row and column."""
-        new = row_and_column(squares, axes)
         row, col = (b * x + (1 - b) * y for x, y in zip((row, col), new, strict=True))
         over = inverse_root(relative(row, axes))
         return outer(over, inverse_root(col), axes), row, col
 
-    def clipped(u):
-        if clipping_threshold is None:
-            return u
-        rms = root(jnp.sum(abs_sq(u)) / max(u.size, 1))
-        return 1 / jnp.maximum(rms / clipping_threshold, 1) * u
+    def scaled(g, v):
+        return g * inverse_root(v)
 
     def rule(g, mu, v_row, v_col, v, s_row, s_col):
         axes = factored_axes(g.shape, min_dim_size_to_factor)
-        squares = abs_sq(g) + eps
         if axes is None:
-            v = b2 * v + (1 - b2) * squares
-            mu = b1 * mu + (1 - b1) * clipped(g * inverse_root(v))
+            v = b2 * v + (1 - b2) * (abs_sq(g) + eps)
+            factor = held_back(clipping_threshold, scaled(*again((g, v))))
+            mu = b1 * mu + (1 - b1) * factor * scaled(g, v)
             return mu, mu, v_row, v_col, v, s_row, s_col
-        (row, col), v_row, v_col = inverse(axes, b2, squares, v_row, v_col)
-        c = clipped(g * row * col)
-        mu = b1 * mu + (1 - b1) * c
-        away = abs_sq(c - mu) + eps_confidence
-        (row, col), s_row, s_col = inverse(axes, b3, away, s_row, s_col)
-        return mu * row * col, mu, v_row, v_col, v, s_row, s_col
+        new = (x + eps for x in row_and_column(abs_sq, axes, g))
+        (row, col), v_row, v_col = inverse(axes, b2, new, v_row, v_col)
+
+        def c(g, row, col, factor=1.0):
+            return factor * g * row * col
+
+        known = g, row, col
+        factor = held_back(clipping_threshold, c(*again(known)))
+        mu = b1 * mu + (1 - b1) * c(*known, factor)
+        new = row_and_column(
+            lambda mu, *known: abs_sq(c(*known) - mu),
+            axes,
+            *again((mu, *known, factor)),
+        )
+        new = (x + eps_confidence for x in new)
+        (over, under), s_row, s_col = inverse(axes, b3, new, s_row, s_col)
+        return mu * over * under, mu, v_row, v_col, v, s_row, s_col
 
     def without(which):
         def axes(p):

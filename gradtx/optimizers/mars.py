@@ -55,8 +55,8 @@ def scale_by_mars(
         u_t = mu^_t / (sqrt(nu^_t + eps_root) + eps)
 
     where |c_t| is the norm of each leaf. With gamma = 1 and both gradients of one batch
-    the average would be STORM's, whose variance goes to 0. This is MARS-approx: the
-    gradient of the step before, of its own batch, stands for that of this batch at the
+    the average would be STORM's, which varies less. This is MARS-approx: the gradient
+    of the step before, of its own batch, stands for that of this batch at the
     parameters before, which would cost a second one.
 
     State: three arrays per parameter and one int32.
@@ -76,7 +76,8 @@ def scale_by_mars(
         differs along one that is not named.
 
     Source: Yuan et al., MARS: unleashing the power of variance reduction for training
-    large models (2024), algorithm 2 (MARS-AdamW).
+    large models (2024), algorithm 2 (MARS-AdamW); the authors' program begins from a
+    last gradient of 0, so that c_1 is longer.
 
     Example:
       >>> import jax.numpy as jnp, gradtx

@@ -138,8 +138,8 @@ def novograd(
       >>> tx = gradtx.novograd(0.1)
       >>> params = jnp.array([1.0, 2.0])
       >>> params, state = tx.step(jnp.array([3.0, 4.0]), tx.init(params), params)
-      >>> params
-      Array([0.94, 1.92], dtype=float32)
+      >>> [round(float(p), 4) for p in params]
+      [0.94, 1.92]
     """
     return chain(
         scale_by_novograd(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from gradtx.core import check
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import Slot, leafwise, slot_dtype, zeros
-from gradtx.core.numerics import abs_sq, inverse_root
+from gradtx.core.numerics import abs_sq, again, inverse_root
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar, ScalarOrSchedule, Updates
 from gradtx.transforms.scale import scale_by_learning_rate
@@ -61,12 +61,21 @@ def scale_by_sm3(b1: Scalar = 0.9, b2: Scalar = 1.0, eps: Scalar = 1e-8):
 
     def rule(g, mu, nu):
         fresh = jnp.where(b2 == 1, 1, 1 - b2)  # b2 may be an array
-        over = [_along(bound, i, g.ndim) for i, bound in enumerate(mu)]
-        v = b2 * functools.reduce(jnp.minimum, over) + fresh * abs_sq(g)
-        # Not of v + eps: a bound of 0 means that nothing has been seen.
-        scaled = g * inverse_root(jnp.where(v > 0, v + eps, 0))
+
+        def sums(g, *mu):
+            over = [_along(bound, i, g.ndim) for i, bound in enumerate(mu)]
+            return b2 * functools.reduce(jnp.minimum, over) + fresh * abs_sq(g)
+
+        known = g, *mu
+        seen = sums(*known)
+        # Not of seen + eps: a bound of 0 means that nothing has been seen.
+        scaled = g * inverse_root(jnp.where(seen > 0, seen + eps, 0))
         nu = b1 * nu + (1 - b1) * scaled
-        return nu, [_largest(v, i) for i in range(len(mu))], nu
+        bounds = []
+        for axis in range(len(mu)):
+            known = again(known)  # each largest of its own sums, which are not stored
+            bounds.append(_largest(sums(*known), axis))
+        return nu, bounds, nu
 
     return leafwise(
         ScaleBySM3State,

@@ -12,6 +12,7 @@ from gradtx.core.leafwise import leafwise, zeros
 from gradtx.core.masking import MaskOrFn, resolve_mask
 from gradtx.core.numerics import (
     abs_sq,
+    again,
     divide,
     one_minus_power,
     root,
@@ -85,12 +86,13 @@ def scale_by_stable_adamw(
         *decays, mu_factor, nu_factor, decay = rest
         mu = b1 * mu + (1 - b1) * g
         nu = b2 * nu + (1 - b2) * abs_sq(g)
-        size = root(nu_factor * nu)
-        surprise = divide(g, jnp.maximum(size, eps), eps)  # not |g|^2: it may be inf
+        other, factor, least = again((nu, nu_factor, jnp.asarray(eps, nu.dtype)))
+        least = jnp.maximum(root(factor * other), least)
+        surprise = divide(g, least, eps)  # not |g|^2 over a square: both may be inf
         axes = axes_of(g, axis_name)
         entries = max(g.size, 1) * size_of(axes)
         rms = root(across(jnp.sum(abs_sq(surprise)), axes) / entries)
-        step = divide(mu_factor * mu, size + eps, eps)
+        step = divide(mu_factor * mu, root(nu_factor * nu) + eps, eps)
         if not none:
             step = step + (decays[0] * decay if decays else decay) * p
         return 1 / jnp.maximum(rms, 1) * step, mu, nu, *decays

@@ -102,6 +102,11 @@ def valued(grads: Any, params: Any) -> dict[str, Any]:
     return {"value": 1.0}
 
 
+def some_value(grads: Any, params: Any) -> dict[str, Any]:
+    """The value that a rate is computed from."""
+    return {"value": 2.0}
+
+
 _inner = sgd(0.1, momentum=0.9)
 
 # A parameter's value wherever it is required; under "factory.parameter" the value in
@@ -121,12 +126,16 @@ VALUES: dict[str, Any] = {
     "clipping": 0.1,
     "decay": 0.9,
     "differentially_private_aggregate.key": 0,
+    # By the heuristic the distance after one step is that of the start: a tie, where
+    # the larger one has no derivative.
+    "dog.init_step": ("learning_rate", 0.1),
     "eta": 0.01,
     "every_k_schedule": 2,
     "fast_optimizer": _inner,
     "freeze_mask": is_matrix,
     "galore.rank": 1,
     "gamma": 0.55,
+    "init_step": ("heuristic", 1e-6),
     "inner": _inner,
     "inner_optimizer": _inner,
     "key": 0,
@@ -154,6 +163,7 @@ VALUES: dict[str, Any] = {
     "scale_by_apollo.rank": 1,
     "scale_by_came.b3": 0.9,
     "scale_by_came.eps_confidence": 0.01,
+    "scale_by_dog.init_step": ("learning_rate", 0.1),
     "scale_by_factored_rms.min_dim_size_to_factor": 2,
     "scale_by_galore.rank": 1,
     "sgd.momentum": 0.9,
@@ -178,6 +188,8 @@ PREPARE: dict[str, Callable[[Any], Any]] = {
 EXTRA: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
     "hutchinson_estimator_diag_hessian": curved,
     "lbfgs": bowl,
+    "momo": some_value,
+    "momo_adam": some_value,
     "newton": bowl,
     "reduce_on_plateau": valued,
     "sam": around,
@@ -213,9 +225,11 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "b2": _DECAY,
     "b3": _DECAY,
     "clip_threshold": _POSITIVE,
+    "beta": _DECAY,
+    "beta3": _DECAY,
+    "betas": ((0.9,), (1.0, 0.999), (0.9, -0.1)),
     "clipping": _POSITIVE,
     "cooldown": (-1, 1.5),
-    "beta": _DECAY,
     "clipping_threshold": _POSITIVE,
     "curv_rtol": (0.0, -1.0, _nan),
     "dampening": _FRACTION,
@@ -229,6 +243,8 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "epsilon": _NONNEGATIVE,
     "eps_confidence": _NONNEGATIVE,
     "eps_root": _NONNEGATIVE,
+    "estim_lr0": _POSITIVE,
+    "estim_lr_coef": _POSITIVE,
     "eta": _NONNEGATIVE,
     "every_k_schedule": (0, -1, 1.5),
     "factor": (0.0, 1.0, -0.5, _nan),
@@ -236,6 +252,8 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "gamma": _NONNEGATIVE,
     "grokfast.alpha": _DECAY,
     "increase_factor": (0.5, -1.0, _nan),
+    "init_estim_sq_dist": _POSITIVE,
+    "init_step": ("heuristic", ("rate", 1.0), ("distance", -1.0)),
     "initial_accumulator_value": _NONNEGATIVE,
     "initial_guess_strategy": ("two",),
     "initial_scale": _NONNEGATIVE,
@@ -261,9 +279,12 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "mode": ("soft",),
     "min_dim_size_to_factor": (-1, 1.5),
     "min_norm": _NONNEGATIVE,
+    "num_betas": (0, -1, 1.5),
+    "reps_rel": _POSITIVE,
     "rank": (0, -1, 1.5),
     "rho": _DECAY,
     "rtol": _NONNEGATIVE,
+    "s_init": _POSITIVE,
     "scale": _FINITE,
     "scale_by_sm3.b2": _FRACTION,
     "scale_factor": _FINITE,
@@ -282,6 +303,8 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "trace.decay": _FRACTION,
     "update_proj_gap": (0, -1, 1.5),
     "trust_coefficient": _NONNEGATIVE,
+    "warmup_steps": (0, -1, 1.5),
     "weight_decay": _NONNEGATIVE,
     "weight_decay_rate": _NONNEGATIVE,
+    "weight_lr_power": _NONNEGATIVE,
 }

@@ -271,6 +271,7 @@ class Placeholder:
 
     def __init__(self, index: int | None):
         self.index = index
+        self.stands_for_all = index is None  # whichever the parameters are
 
 
 jax.tree_util.register_static(Placeholder)
@@ -295,8 +296,8 @@ def map_params(
       initable: a transformation, or its `init`.
       f: `f(leaf, *rest_leaves)` for each leaf of the state that a parameter made.
       state: the state, or a tree like it (of shapes, of shardings).
-      *rest: trees like the parameters. A mask or labels that are given as trees, not
-        as functions, need at least one: it tells what the parameters look like.
+      *rest: trees like the parameters. An `init` that looks at them needs at least one:
+        it tells what they look like.
       transform_non_params: applied to the other leaves; by default they stay.
       is_leaf: what else is a leaf of the state.
 
@@ -322,7 +323,7 @@ def map_params(
     try:
         made = init(params)
     except Exception as error:
-        hint = "" if rest else "; with a mask or labels given as a tree, give rest"
+        hint = "" if rest else "; give rest, which says what they look like"
         raise TypeError(
             f"map_params: init does not work on placeholders for the parameters{hint}."
         ) from error

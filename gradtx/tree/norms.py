@@ -8,9 +8,16 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradtx.core.axes import AxisNames, Names, across, by_axes, size_of
+from gradtx.core.axes import (
+    AxisNames,
+    MissingAxisError,
+    Names,
+    across,
+    by_axes,
+    size_of,
+)
 from gradtx.core.numerics import abs_sq, norm_of, root, window
-from gradtx.core.trees import compute_dtype
+from gradtx.core.trees import compute_dtype, is_abstract, map_present
 from gradtx.tree import arithmetic
 from gradtx.tree.pooling import Totals, pooled
 
@@ -25,6 +32,21 @@ def sum_of_squares(tree: Any, axis_name: AxisNames = ()) -> jax.Array:
     for axes, leaves in by_axes(tree, axis_name).items():
         total += _total(pooled(leaves), axes)
     return total
+
+
+def sum_of_entries(tree: Any, axis_name: AxisNames = ()) -> jax.Array:
+    """The sum of all entries of all leaves, at least float32; of complex, real parts.
+
+    For what a rule has computed of several trees: under `jit` it is not stored. Small
+    leaves share a reduction.
+    """
+    found = jnp.zeros([], jnp.float32)
+    for axes, leaves in by_axes(tree, axis_name).items():
+        here = jnp.zeros([], jnp.float32)
+        for part in _entries(pooled(leaves)):
+            here += part
+        found += across(here, axes)
+    return found
 
 
 def norm(
@@ -76,6 +98,18 @@ def norm(
             largest = arithmetic.max(sizes)  # of no entries: -inf
             total = jnp.maximum(total, lax.pmax(largest, axes) if axes else largest)
     return total * total if squared else total
+
+
+def norm_at_first(params: Any, axis_name: AxisNames) -> jax.Array:
+    """The norm of parameters in `init`.
+
+    It may be called outside of the axes, with whole leaves; shapes count as zeros.
+    """
+    arrays = map_present(lambda p: None if is_abstract(p) else p, params)
+    try:
+        return norm(arrays, axis_name=axis_name)
+    except MissingAxisError:
+        return norm(arrays)
 
 
 def global_norm(updates: Any, *, axis_name: AxisNames = ()) -> jax.Array:
@@ -152,6 +186,7 @@ def _squared(x: jax.Array, scale: Any = None) -> jax.Array:
 
 
 _squares = Totals(_squared)
+_entries = Totals(lambda x: jnp.real(x).astype(compute_dtype(x.real.dtype)))
 
 
 def _total(parts: list[jax.Array], axes: Names, *scale: jax.Array) -> jax.Array:

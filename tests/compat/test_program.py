@@ -101,7 +101,7 @@ class WithoutOptax:
 sys.meta_path.insert(1, WithoutOptax)
 assert sys.argv == [sys.argv[0], "-v", "--report"] and sys.flags.bytes_warning == 1
 assert __name__ == "__main__" and __spec__ is None
-assert sys.path[0] in sys.argv[0] and "ROOT" not in sys.path
+assert sys.path[0] in sys.argv[0] and sys.path[1:] == PATH
 
 import gradtx
 import optax
@@ -145,8 +145,11 @@ def test_a_module_with_optax_installed(tmp_path):
 
 def test_a_script_without_optax(tmp_path):
     script = tmp_path / "script.py"
-    script.write_text(SCRIPT.replace("ROOT", str(ROOT)))
-    # gradtx is found where the command is given, and not by the program itself.
+    # gradtx is found where the command is given, and the program's path is its own.
+    own = [sys.executable, "-c", "import sys; print(sys.path[1:])"]
+    env = {**os.environ, "PYTHONPATH": ""}
+    path = subprocess.run(own, env=env, capture_output=True, text=True).stdout
+    script.write_text(SCRIPT.replace("ROOT", str(ROOT)).replace("PATH", path.strip()))
     done = run([str(script), "-v", "--report"], ROOT, "")
     assert done.stdout == "adam(0.1)\n", done.stderr
     assert done.returncode == 1

@@ -41,6 +41,11 @@ JUMPS = (
     "squares count fully at b2 = 1, by 1 - b2 below",
     "the derivative by b2 at .*b2=1",
 )
+NEAR = (
+    "it bends within an eps of 0, nearer than differences look: entries without a "
+    "gradient of their own, a rate that eps is added to",
+    r"the derivative by (weight_decay|learning_rate) at .*(decay|learning_rate)=0\b",
+)
 INFINITE = ("a value of infinity says that there is none yet", r"invalid value \(inf\)")
 PASSES_ON = ("without members nothing looks", "got none")
 MASKS = ("a leaf that a mask takes out is not looked at", "got none")
@@ -65,8 +70,11 @@ EXCEPTIONS = {
     ("chain_of_none", "refuses_functions_among_params"): PASSES_ON,
     ("chain_of_none", "refuses_integer_gradients"): PASSES,
     ("clip", "takes_complex"): ORDER,
+    ("cocob", "has_derivatives_by_hyperparameters"): NEAR,
+    ("cocob", "takes_complex"): ORDER,
     ("freeze", "refuses_functions_among_params"): MASKS,
     ("identity", "refuses_integer_gradients"): PASSES,
+    ("madgrad", "has_derivatives_by_hyperparameters"): NEAR,
     ("masked", "refuses_functions_among_params"): MASKS,
     ("masked_with_zero", "refuses_functions_among_params"): MASKS,
     ("MultiSteps", "passes_missing_leaves_by"): LATE,
@@ -86,12 +94,14 @@ EXCEPTIONS = {
     ("scale_by_acprop", "has_derivatives_by_hyperparameters"): CENTERED,
     ("scale_by_backtracking_linesearch", "has_derivatives_by_hyperparameters"): LOOP,
     ("scale_by_belief", "has_derivatives_by_hyperparameters"): CENTERED,
+    ("scale_by_madgrad", "has_derivatives_by_hyperparameters"): NEAR,
     ("scale_by_newton_cg", "has_derivatives_by_hyperparameters"): LOOP,
     ("scale_by_stddev", "has_derivatives_by_hyperparameters"): STEEP,
     ("scale_by_yogi", "has_derivatives_by_hyperparameters"): SHARP,
     ("scale_by_zoom_linesearch", "has_derivatives_by_hyperparameters"): LOOP,
     ("scale_by_backtracking_linesearch", "agrees_when_leaves_are_split"): WHOLE,
     ("scale_by_backtracking_linesearch", "steps_under_infinity_checks"): INFINITE,
+    ("scale_by_cocob", "takes_complex"): ORDER,
     ("scale_by_newton_cg", "takes_complex"): REAL,
     ("scale_by_rprop", "takes_complex"): ORDER,
     ("scale_by_sophia", "takes_complex"): ORDER,

@@ -38,6 +38,14 @@ WHOLE_TREE = {
         ),
     ),
     "clip_by_block_rms": lambda axis: gradtx.clip_by_block_rms(0.1, axis_name=axis),
+    "scale_by_param_block_norm": lambda axis: gradtx.scale_by_param_block_norm(
+        axis_name=axis
+    ),
+    "scale_by_param_block_rms": lambda axis: gradtx.scale_by_param_block_rms(
+        0.0, axis_name=axis
+    ),
+    "scale_by_novograd": lambda axis: gradtx.scale_by_novograd(axis_name=axis),
+    "scale_by_stable_adamw": lambda axis: gradtx.scale_by_stable_adamw(axis_name=axis),
 }
 
 

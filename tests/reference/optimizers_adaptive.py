@@ -27,6 +27,7 @@ def adamw(
     nesterov=False,
     bias_correction=True,
     amsgrad=False,
+    eps_before_correction=False,
 ):
     """Loshchilov & Hutter 2019, algorithm 2; nesterov: Dozat 2016 with constant mu."""
     m, v, v_max = np.zeros_like(w), np.zeros(w.shape), np.zeros(w.shape)
@@ -45,7 +46,11 @@ def adamw(
             m_next = corrected(m, b1, t + 1, bias_correction)
             g_hat = corrected(g, b1, t, bias_correction)
             m_hat = b1 * m_next + (1 - b1) * g_hat
-        d = m_hat / (np.sqrt(v_hat + eps_root) + eps)
+        scale = np.sqrt(v_hat + eps_root) + eps
+        if eps_before_correction:  # Kingma & Ba 2015, section 2, the last paragraph
+            scale = np.sqrt((v_max if amsgrad else v) + eps_root) + eps
+            scale = scale / np.sqrt(1 - b2**t)
+        d = m_hat / scale
         w = w - learning_rate(step) * (d + weight_decay(step) * w)
         yield w
 

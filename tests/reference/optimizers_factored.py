@@ -214,7 +214,7 @@ def apollo(
             axis = 0 if scaling == "channel" else (0, 1)
             above, below = np.sum(square(d), axis), np.sum(square(r), axis)
             seen = below > 0  # no gradient: there is nothing to be scaled
-            s = np.sqrt(np.divide(above, below, out=0.0 * below, where=seen))
+            s = np.sqrt(np.divide(above, below, out=np.zeros_like(below), where=seen))
             d = g * s
             size = np.linalg.norm(d)
             if before is not None and max_growth and size > max_growth * before:
@@ -258,10 +258,10 @@ def galore(
     for step, g in enumerate(grads):
         t, r = step + 1, g
         if matrix:
-            g = g if tall else g.conj().T
-            if step % update_proj_gap == 0:
-                p = np.linalg.svd(g, full_matrices=False)[0][:, :rank]
-            r = p.conj().T @ g
+            if step % update_proj_gap == 0:  # signs, which matter here, are LAPACK's
+                left, _, right = np.linalg.svd(g, full_matrices=False)
+                p = (left if tall else right.conj().T)[:, :rank]
+            r = p.conj().T @ (g if tall else g.conj().T)
         m, v = 0.9 * m + 0.1 * r, 0.999 * v + 0.001 * square(r)
         d = corrected(m, 0.9, t) / (np.sqrt(corrected(v, 0.999, t)) + 1e-8)
         if matrix:

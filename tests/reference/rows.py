@@ -34,6 +34,8 @@ ROWS = [
     ("adam", {"eps": 0.0, "eps_root": 1e-2}),
     ("adam", {"nesterov": True}),
     ("adam", {"bias_correction": False}),
+    ("adam", {"eps": 1e-2, "eps_before_correction": True}),
+    ("adam", {"eps_before_correction": True, "amsgrad": "uncorrected"}),
     ("adam", {"bias_correction": False, "nesterov": True}),
     ("adam", {"b2": 0.7, "amsgrad": True}),
     ("adam", {"b2": 0.7, "amsgrad": "uncorrected", "eps_root": 1e-2}),

@@ -32,7 +32,8 @@ ROWS = [
     ("adam_mini", {"blocks": "entry"}),
     ("came", {}),
     ("came", {"b3": 0.9, "eps": 1e-3, "eps_confidence": 1e-2, "weight_decay": decay}),
-    ("came", {"b1": 0.5, "b2": 0.9, "clipping_threshold": None}),
+    # Steps of order 1 with the default b3, which the second row does not have.
+    ("came", {"b3": 0.9, "b1": 0.5, "b2": 0.9, "clipping_threshold": None}),
     ("apollo", {}),
     ("apollo", {"rank": 1, "update_proj_gap": 7, "scale": 0.5, "weight_decay": decay}),
     ("apollo", {"rank": 1, "b2": 0.9, "eps": 1e-2, "max_growth": None}),

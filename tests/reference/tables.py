@@ -7,11 +7,13 @@ from . import (
     optimizers_curvature,
     optimizers_factored,
     optimizers_layerwise,
+    optimizers_rate_free,
     rows,
     rows_adam_family,
     rows_curvature,
     rows_factored,
     rows_layerwise,
+    rows_rate_free,
     transforms,
     transforms_adam_family,
     transforms_factored,
@@ -29,8 +31,18 @@ REFERENCES = [
     optimizers_curvature,
     optimizers_factored,
     optimizers_layerwise,
+    optimizers_rate_free,
 ]
-TABLES = [rows, rows_adam_family, rows_curvature, rows_factored, rows_layerwise]
+TABLES = [
+    rows,
+    rows_adam_family,
+    rows_curvature,
+    rows_factored,
+    rows_layerwise,
+    rows_rate_free,
+]
+# Their norms and products go over all leaves, which the reference has as one vector.
+WHOLE = optimizers_rate_free.WHOLE
 TRANSFORM_REFERENCES = [
     transforms,
     transforms_adam_family,

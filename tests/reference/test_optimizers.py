@@ -8,8 +8,8 @@ import pytest
 
 import gradtx
 
-from .loops import double, example, run, single, transform
-from .tables import NAMES, OPTIMIZERS, REFERENCES, parametrize
+from .loops import STEPS, double, example, run, single, transform
+from .tables import NAMES, OPTIMIZERS, REFERENCES, WHOLE, parametrize
 
 # float64 rounds at 1.1e-16; 20 steps of a handful of operations, some of which cancel
 # (a centered variance), stay below this.
@@ -31,9 +31,28 @@ def run32(tx, params, grads):
 
 
 def expected(name, params, grads, rate, **kwargs):
+    if name in WHOLE:
+        return expected_of_all(name, params, grads, rate, **kwargs)
     return {
         key: np.stack(reference(name)(list(grads[key]), p, rate, **kwargs))
         for key, p in params.items()
+    }
+
+
+def expected_of_all(name, params, grads, rate, **kwargs):
+    """The same of an algorithm that sees all leaves: as one vector."""
+    w = np.concatenate([p.ravel() for p in params.values()])
+    rows = [
+        np.concatenate([x[t].ravel() for x in grads.values()]) for t in range(STEPS)
+    ]
+    found = np.stack(reference(name)(rows, w, rate, **kwargs))
+    ends = np.cumsum([p.size for p in params.values()])[:-1]
+    parts = np.split(found, ends, axis=1)
+    return {
+        key: part.reshape(STEPS, *p.shape).astype(np.result_type(p, np.float64))
+        if np.iscomplexobj(p)
+        else part.real.reshape(STEPS, *p.shape)
+        for (key, p), part in zip(params.items(), parts, strict=True)
     }
 
 

@@ -24,6 +24,9 @@ OPTAX_IS_WRONG = {
     ("simplified_ademamix", complex): "its second moment is g^2, not |g|^2",
     ("rprop", float): "its updates are a step late: google-deepmind/optax#1725",
     ("adadelta", complex): "its second moment is g^2, not |g|^2: a complex number",
+    ("dadapt_adamw", complex): "its estimate of the distance is complex",
+    ("madgrad", complex): "its second moment is g^2, of which it takes a cube root",
+    ("prodigy", complex): "its estimate of the distance is complex",
     ("galore", complex): "it transposes bases, and does not conjugate them",
     ("sm3", complex): "it refuses complex numbers",
     ("sm3", float): "it refuses 0-d leaves",
@@ -35,6 +38,8 @@ OPTAX_ROUNDS = {
     ("radam",): 1e-5,  # rho, and b2 = 0.999
     ("rmsprop", "bias_correction", "centered", "eps"): 1e-5,  # the variance
 }
+# With a rate that changes, Optax weighs the iterates by that of the next step.
+OPTAX_LAGS = {"schedule_free_adamw", "schedule_free_sgd"}
 OURS_ALONE = {  # options that Optax has nowhere
     "amsgrad",
     "dampening",
@@ -58,12 +63,17 @@ def peer(name):
     return getattr(optax.contrib, name, None) or getattr(optax, name, None)
 
 
+def changes(case):
+    return callable(case.rate) or "warmup_steps" in case.kwargs
+
+
 def shared(case):
     alone = OURS_ALONE if case.name == "rmsprop" else OURS_ALONE | OURS_IN_OTHERS
     return (
         peer(case.name)
         and (case.name, case.dtype) not in OPTAX_IS_WRONG
         and not alone & case.kwargs.keys()
+        and not (case.name in OPTAX_LAGS and changes(case))
         and not (case.name in SCHEDULED and callable(case.kwargs.get("weight_decay")))
     )
 

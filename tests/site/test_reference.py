@@ -47,7 +47,6 @@ def test_names_are_those_of_the_package(site, space):
 def test_an_entry_is_the_own_and_shortest_name(site):
     same = {n.path: n.same_as for n in site.public.names() if n.same_as is not None}
     assert same["multi_transform"] == "partition"
-    assert same["global_norm"] == "tree.norm"
     assert same["losses.l2_loss"] == "l2_loss"
     assert "Updates" not in same  # the alias of a type is nobody's other name
 

@@ -11,6 +11,8 @@ WORKLOADS = compiled()
 NO_TEMPORARIES = 0.1  # bytes a parameter: scalars and small leaves joined for a norm
 STORED = {
     "acprop": 4.0,  # the step and the new second moment both read the old one: a copy
+    "apollo": 1.2,  # gradients that are projected, and what projects them
+    "galore": 6.5,
     "lamb": 4.1,  # a direction made of quotients is whole before its norm is known
 }
 HOW = "If it is meant to: python -m tests.benchmarks.costs"

@@ -9,6 +9,8 @@ from gradtx import EmptyState, chain, zeros
 
 from .test_mistakes import Averaged, Counted, factory, leaf, ones
 
+PAIR = gradtx.Slot(lambda p: [jnp.zeros([]), jnp.zeros([])], like_param=False)
+
 # A rule that gives something wrong. All are found in `update` and in `step`, alone
 # and in a chain that runs its members as one rule.
 RULES = {
@@ -68,6 +70,19 @@ RULES = {
         leaf(Counted, lambda g, mu: (g, 1j * mu), mu=zeros()),
         "mine: the rule's mu for the leaf ['b'] is complex64, the slot is float32: the "
         "imaginary part would be lost.",
+    ),
+    "a list for an array": (
+        leaf(Counted, lambda g, mu: (g, [mu]), mu=zeros()),
+        "mine: the rule's mu for the leaf ['b'] is a list, not an array.",
+    ),
+    "an array for a list": (
+        leaf(Counted, lambda g, mu: (g, mu[0]), mu=PAIR),
+        "mine: the rule's mu for the leaf ['b'] is a tree PyTreeDef(*), the slot is "
+        "PyTreeDef([*, *]).",
+    ),
+    "a list with a wrong array": (
+        leaf(Counted, lambda g, mu: (g, [mu[0], mu[1][None]]), mu=PAIR),
+        "mine: the rule's mu[1] for the leaf ['b'] has shape (1,), the slot has ().",
     ),
     "no slot": (
         leaf(Counted, lambda g, mu: (g, None), mu=zeros()),

@@ -23,6 +23,8 @@ MODULES = {
 # What differs, and why.
 EXCEPTIONS = {
     "adadelta": "a learning rate of None would not turn the sign, and go uphill",
+    "adafactor": "a float64 parameter has momentum in float64: no dtype by default",
+    "scale_by_factored_rms": "the paper's decay is no function, but exact at both ends",
     "scale_by_learning_rate": "None would not turn the sign, and go uphill",
     "tree.get": "a name that is not there is told, unless a default is given",
 }

@@ -264,14 +264,40 @@ def test_map_params_without_rest():
     assert_same(ours, theirs)
 
 
+@pytest.mark.parametrize(
+    "tx",
+    [
+        gradtx.masked(gradtx.trace(0.9), {"w": True, "b": False}),
+        gradtx.partition(EACH, {"w": "one", "b": "two"}),
+        gradtx.selective_transform(
+            gradtx.adam(0.1), freeze_mask={"w": False, "b": True}
+        ),
+    ],
+    ids=["masked", "partition", "selective_transform"],
+)
+def test_map_params_without_rest_takes_masks_that_are_trees(tx):
+    state = tx.init(PARAMS)
+    found = tree.map_params(
+        tx, lambda x: x.shape, state, transform_non_params=lambda x: "other"
+    )
+    specs = tree.map_params(
+        tx, lambda x, p: x.shape, state, PARAMS, transform_non_params=lambda x: "other"
+    )
+    assert found == specs
+
+
 def only_w_by_rank(params):
     return jax.tree.map(lambda p: p.ndim > 1, params)
 
 
 def test_map_params_says_what_it_needs():
-    tx = gradtx.masked(gradtx.trace(0.9), {"w": True, "b": False})
+    def init(params):
+        return {"sum": params["w"]}
+
     with pytest.raises(TypeError, match=r"placeholders.*give rest"):
-        tree.map_params(tx, lambda x: x, tx.init(PARAMS))
+        tree.map_params(init, lambda x: x, init(PARAMS))
+    tree.map_params(init, lambda x, y: x + y, init(PARAMS), PARAMS)
+    tx = gradtx.masked(gradtx.trace(0.9), {"w": True, "b": False})
     with pytest.raises(ValueError, match="no counterpart"):
         tree.map_params(tx, lambda x, *_: x, tx.init(PARAMS), SPECS, {"w": 1})
 
