@@ -242,9 +242,19 @@ class _Conversion:
         return treedef.unflatten(
             x
             if x is None or isinstance(x, tuple)
-            else fit(_as_one(y, x), x, f"{self.name}: {path}")
+            else fit(_as_key(_as_one(y, x), x), x, f"{self.name}: {path}")
             for x, y in zip(old, new, strict=True)
         )
+
+
+def _as_key(value: Any, like: Any) -> Any:
+    """A random key of the newer kind for the older, or the other way."""
+    new, wanted = (
+        jnp.issubdtype(jnp.result_type(x), jax.dtypes.prng_key) for x in (value, like)
+    )
+    if new == wanted:
+        return value
+    return jax.random.key_data(value) if new else jax.random.wrap_key_data(value)
 
 
 def _stops(x: Any) -> bool:

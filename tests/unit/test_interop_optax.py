@@ -12,6 +12,7 @@ import pytest
 import gradtx
 from gradtx.core.pair import GradientTransformation
 from gradtx.testing import EXTRA, PREPARE, discover, sample
+from gradtx.testing.values import UPDATES
 
 # Optax's bias corrections are off by 5e-5 in the first steps, of steps of 0.1.
 TOLERANCE = {"rtol": 2e-5, "atol": 2e-5}
@@ -48,7 +49,7 @@ def labels(params):
 
 
 def peer(name):
-    return getattr(optax, name, None) or getattr(optax.contrib, name, None)
+    return getattr(optax.contrib, name, None) or getattr(optax, name, None)
 
 
 def of_optax(value):
@@ -113,17 +114,37 @@ def searched(grads, params):
     return {"value": bowl(params), "grad": grads, "value_fn": bowl}
 
 
+def estimated(grads, params):
+    return {"obj_fn": bowl}
+
+
+def seen(grads, params):
+    return {"value": bowl(params)}
+
+
+# Of an optimizer that takes more than a gradient in Optax, too: what.
+MORE_IN_UPDATE = {
+    "hutchinson_estimator_diag_hessian": estimated,
+    "lbfgs": searched,
+    "reduce_on_plateau": seen,
+    "sam": None,
+    "scale_by_sophia": estimated,
+    "sophia": estimated,
+}
+
+
 def downhill(grads, params):
     """For a search alone, which gets a direction in place of the gradient."""
     return searched(grads, params)
 
 
-def run(tx, params, state, steps, apply, extra=None):
+def run(tx, params, state, steps, apply, extra=None, name=""):
     for step in steps:
         g = gradients(step, params, extra)
         more = extra(g, params) if extra else {}
         if extra is downhill:
             g = jax.tree.map(jnp.negative, g)
+        g = UPDATES.get(name, lambda g: g)(g)
         updates, state = tx.update(g, state, params, **more)
         params = apply(params, updates)
     return params, state
@@ -144,13 +165,13 @@ def name_of(tx):
 def both(tx):
     """Parameters and state of either after three steps in Optax and three in both."""
     peer, name = optax.with_extra_args_support(of_optax(tx)), name_of(tx)
-    extra = EXTRA.get(name) and (searched if name == "lbfgs" else downhill)
+    extra = EXTRA.get(name) and MORE_IN_UPDATE.get(name, downhill)
     ours, theirs = jax.tree.map(jnp.array, (PARAMS, PARAMS))
     if name in PREPARE:
         ours, theirs = PREPARE[name](ours), optax.LookaheadParams.init_synced(theirs)
     like = tx.init(ours)
     theirs, begun = run(
-        peer, theirs, peer.init(theirs), range(3), optax.apply_updates, extra
+        peer, theirs, peer.init(theirs), range(3), optax.apply_updates, extra, name
     )
     state = gradtx.from_optax(tx, begun, like)
     chex.assert_trees_all_equal_shapes_and_dtypes(state, like)
@@ -158,11 +179,12 @@ def both(tx):
     chex.assert_trees_all_equal_structs(again, begun)
     close(again, begun, rtol=1e-6)
     ours = jax.tree.structure(ours).unflatten(map(jnp.array, jax.tree.leaves(theirs)))
-    ours = run(tx, ours, state, range(3, 6), gradtx.apply_updates, extra)
-    theirs = run(peer, theirs, begun, range(3, 6), optax.apply_updates, extra)
+    ours = run(tx, ours, state, range(3, 6), gradtx.apply_updates, extra, name)
+    theirs = run(peer, theirs, begun, range(3, 6), optax.apply_updates, extra, name)
     return ours, theirs
 
 
+@pytest.mark.filterwarnings("ignore:.seed. is deprecated")  # in Optax's own dpsgd
 @pytest.mark.parametrize("tx", [*shared(), *(pytest.param(x, id=str(x)) for x in MORE)])
 def test_goes_on_with_the_same_numbers(tx):
     (params, state), (theirs, their_state) = both(tx)
