@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import gradtx
 from gradtx.testing import sample
 
-ENTRIES = 1 << 20  # of the parameter whose state is counted; none is allocated
+SIDE = 1 << 10  # of the matrix whose state is counted; none is allocated
 
 # Options that change what is kept, shown in rows of their own.
 VARIANTS: dict[str, list[dict[str, Any]]] = {
@@ -72,23 +72,23 @@ def _row(name: str, options: dict[str, Any]) -> Row:
 
 def state_size(tx: Any) -> tuple[float, float]:
     """Arrays of state, and their bytes, for each parameter of float32."""
-    param = jax.ShapeDtypeStruct((ENTRIES,), jnp.float32)
+    param = jax.ShapeDtypeStruct((SIDE, SIDE), jnp.float32)
     leaves = [x for x in jax.tree.leaves(jax.eval_shape(tx.init, param)) if x.size > 1]
     entries = sum(x.size for x in leaves)
     stored = sum(x.size * x.dtype.itemsize for x in leaves)
-    return round(entries / ENTRIES, 2), round(stored / ENTRIES, 2)
+    return round(entries / SIDE**2, 2), round(stored / SIDE**2, 2)
 
 
 def moved(tx: Any) -> float | None:
     """Bytes that a donated `step` moves for each float32 parameter, by XLA's count."""
-    param = jax.ShapeDtypeStruct((ENTRIES,), jnp.float32)
+    param = jax.ShapeDtypeStruct((SIDE, SIDE), jnp.float32)
     step = jax.jit(lambda p, s, g: tx.step(g, s, p), donate_argnums=(0, 1))
     try:
         lowered = step.lower(param, jax.eval_shape(tx.init, param), param)
     except (TypeError, ValueError):  # as in tracks
         return None
     cost = lowered.compile().cost_analysis()
-    return round(cost["bytes accessed"] / ENTRIES, 1)
+    return round(cost["bytes accessed"] / SIDE**2, 1)
 
 
 def tracks(tx: Any) -> Tracks | None:

@@ -117,6 +117,14 @@ def reduced(axes: Any, dtype: Any = None, *, keepdims: bool = False) -> Slot:
     return Slot(init, like_param=False)
 
 
+def filled(slot: Slot, params: Any) -> Any:
+    """The tree of a slot, made from the parameters that are there."""
+    leaves, treedef = leaves_of(params)
+    return treedef.unflatten(
+        p if absent(p) else slot.init(with_shape(p)) for p in leaves
+    )
+
+
 def leafwise(
     State: Any,
     rule: Callable[..., Any],
@@ -166,14 +174,7 @@ def leafwise(
     shaped = next((name for name, slot in slots.items() if slot.like_param), None)
 
     def init(params: Any) -> Any:
-        leaves, treedef = leaves_of(params)
-
-        def fill(slot: Slot) -> Any:
-            return treedef.unflatten(
-                p if absent(p) else slot.init(with_shape(p)) for p in leaves
-            )
-
-        fields = {name: fill(slot) for name, slot in slots.items()}
+        fields = {name: filled(slot, params) for name, slot in slots.items()}
         if counted:
             fields[counter] = jnp.zeros([], jnp.int32)
         return State(**fields)

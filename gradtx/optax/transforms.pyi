@@ -32,6 +32,8 @@ from gradtx import (
     NonNegativeParamsState as NonNegativeParamsState,
     partition as partition,
     PartitionState as PartitionState,
+    per_example_global_norm_clip as per_example_global_norm_clip,
+    per_example_layer_norm_clip as per_example_layer_norm_clip,
     selective_transform as selective_transform,
     skip_large_updates as skip_large_updates,
     skip_not_finite as skip_not_finite,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from gradtx.core import check
 from gradtx.core.axes import need_whole
 from gradtx.core.compose import chain
-from gradtx.core.leafwise import leafwise, reduced, zeros
+from gradtx.core.leafwise import filled, reduced, zeros
 from gradtx.core.masking import MaskOrFn, spread_list
 from gradtx.core.numerics import abs_sq, divide, one_minus_power, root, safe_increment
 from gradtx.core.plan import Inputs, check_shapes, check_state, planned
@@ -23,7 +23,6 @@ from gradtx.core.trees import (
     with_shape,
 )
 from gradtx.core.types import Scalar, ScalarOrSchedule, Updates
-from gradtx.optimizers.adam import ScaleByAdamState
 from gradtx.transforms.decay import add_decayed_weights
 from gradtx.transforms.scale import scale_by_learning_rate
 
@@ -108,8 +107,6 @@ def scale_by_adam_mini(
         scale = divide(mu_factor, root(nu_factor * nu) + eps, eps)
         return scale * mu, mu, nu
 
-    first, _ = leafwise(ScaleByAdamState, rule, mu=zeros(mu_dtype), nu=zeros(nu_dtype))
-
     def init(params):
         treedef = leaves_of(params)[1]
         given = blocks(params) if is_function(blocks) else blocks
@@ -118,8 +115,8 @@ def scale_by_adam_mini(
             p if absent(p) else _slot(choice, path, nu_dtype).init(with_shape(p))
             for (path, p), choice in zip(paths_of(params), each, strict=True)
         ]
-        made = first(params)
-        return ScaleByAdamMiniState(made.count, made.mu, treedef.unflatten(nu))
+        mu = filled(zeros(mu_dtype), params)
+        return ScaleByAdamMiniState(jnp.zeros([], jnp.int32), mu, treedef.unflatten(nu))
 
     def prepare(updates, state, params):
         check_state(state, ScaleByAdamMiniState)

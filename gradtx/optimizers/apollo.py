@@ -10,7 +10,7 @@ from jax import lax
 from gradtx.core import check
 from gradtx.core.axes import need_whole
 from gradtx.core.compose import chain
-from gradtx.core.leafwise import Slot, leafwise, slot_dtype
+from gradtx.core.leafwise import Slot, filled, slot_dtype
 from gradtx.core.masking import MaskOrFn
 from gradtx.core.numerics import (
     abs_sq,
@@ -30,19 +30,10 @@ from gradtx.transforms.scale import scale_by_learning_rate
 
 class ScaleByApolloState(NamedTuple):
     count: jax.Array  # steps taken, int32
-    rng_key: chex.PRNGKey  # that all projections are drawn with
     # Of a projected n by m matrix, n <= m: rank by m; else shaped like params.
     mu: Updates  # first moment of the projected gradient, float32 at least
     nu: Updates  # second moment, real
     norm: Updates  # of the last scaled gradient, a real number a leaf
-
-
-class _Own(NamedTuple):
-    """What `leafwise` makes of the state."""
-
-    mu: Updates
-    nu: Updates
-    norm: Updates
 
 
 @transformation
@@ -76,8 +67,8 @@ def scale_by_apollo(
 
     Leaves that are no matrix, or have an axis not longer than rank, take Adam's step.
 
-    State: for an n by m matrix 2 rank m numbers, and one int32, a key, a number a leaf;
-    two arrays per parameter where a leaf is not projected.
+    State: for an n by m matrix 2 rank m numbers, one number a leaf and one int32; two
+    arrays per parameter where a leaf is not projected.
 
     Args:
       rank: rows of the projection, above 0; the paper takes a quarter of n.
@@ -88,8 +79,8 @@ def scale_by_apollo(
       scaling: whether s is one number for each "channel" or for each "tensor".
       max_growth: largest ratio of the norms of two scaled gradients in a row, above 0;
         `None` for no limit.
-      key: a random key, or an int as a seed. Each leaf has its own by its place, and
-        each stretch of `update_proj_gap` steps.
+      key: a random key, or an int as a seed; it is not kept in the state. Each leaf has
+        its own by its place, and each stretch of `update_proj_gap` steps.
 
     Raises:
       ValueError: a number out of range, or another scaling.
@@ -152,20 +143,15 @@ def scale_by_apollo(
 
         return Slot(init, like_param=False)
 
-    made, _ = leafwise(
-        _Own,
-        rule,
-        mu=moment(mu_dtype, False),
-        nu=moment(nu_dtype, True),
-        norm=Slot(
-            lambda p: jnp.zeros([], slot_dtype(p, real=True)),
-            like_param=False,
-        ),
+    slots = (
+        moment(mu_dtype, False),
+        moment(nu_dtype, True),
+        Slot(lambda p: jnp.zeros([], slot_dtype(p, real=True)), like_param=False),
     )
 
     def init(params):
-        start = jax.random.key(key) if isinstance(key, int) else jnp.copy(key)
-        return ScaleByApolloState(jnp.zeros([], jnp.int32), start, *made(params))
+        made = (filled(slot, params) for slot in slots)
+        return ScaleByApolloState(jnp.zeros([], jnp.int32), *made)
 
     def prepare(updates, state, params):
         check_state(state, ScaleByApolloState)
@@ -175,11 +161,12 @@ def scale_by_apollo(
             x if absent(x) else jnp.uint32(i) for i, x in enumerate(leaves)
         )
         count = safe_increment(state.count)
-        now = jax.random.fold_in(state.rng_key, state.count // update_proj_gap)
+        seed = jax.random.key(key) if isinstance(key, int) else key
+        now = jax.random.fold_in(seed, state.count // update_proj_gap)
         factors = 1 / one_minus_power(b1, count), 1 / one_minus_power(b2, count)
 
         def rebuild(mu, nu, norm, places):
-            return ScaleByApolloState(count, state.rng_key, mu, nu, norm)
+            return ScaleByApolloState(count, mu, nu, norm)
 
         slots = [state.mu, state.nu, state.norm, places]
         return Inputs(slots, (now, *factors)), rebuild

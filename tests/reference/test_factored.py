@@ -1,7 +1,5 @@
 """What looks at whole leaves, where rows of the tables say too little."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +9,7 @@ import pytest
 import gradtx
 
 from . import optimizers_factored as papers
-from .loops import example, transform
+from .loops import example, run, single, transform
 from .test_optimizers import assert_same, expected, path
 
 
@@ -46,9 +44,7 @@ def test_the_two_longest_axes_are_the_matrices_of_a_stack(shape):
 
 SHAPES = {"square": (3, 3), "tall": (5, 3), "stack": (4, 2, 3), "bias": (3,)}
 LIKE_OPTAX = {
-    "adafactor": functools.partial(
-        lambda lib: lib.adafactor(0.1, min_dim_size_to_factor=3, momentum=0.9)
-    ),
+    "adafactor": lambda lib: lib.adafactor(0.1, min_dim_size_to_factor=3, momentum=0.9),
     "sm3": lambda lib: lib.sm3(0.1),
     "novograd": lambda lib: lib.novograd(0.1),
     "galore": lambda lib: getattr(lib, "contrib", lib).galore(0.1, rank=2),
@@ -67,6 +63,16 @@ def test_states_have_the_shapes_of_optaxs(name):
         ]
 
     assert outline(gradtx) == outline(optax)
+
+
+def test_sm3_is_optaxs_but_for_leaves_that_it_refuses():
+    params, grads = map(single, example(shapes=SHAPES))
+    ours, theirs = (
+        run(lib.sm3(1e-2, momentum=0.8), params, grads, lib.apply_updates)
+        for lib in (gradtx, optax)
+    )
+    for key in SHAPES:
+        np.testing.assert_allclose(ours[key], theirs[key], rtol=1e-6, atol=1e-6)
 
 
 def torch_adafactor(grads, w, lr, beta2_decay, eps, d, weight_decay):
