@@ -163,6 +163,9 @@ LATER_MODULES = (
     "projections",
     "second_order",
 )
-LATER_NAMES = ("muon", "MuonDimensionNumbers", "MuonState", "scale_by_muon")
+LATER_NAMES = (
+    *("muon", "MuonDimensionNumbers", "MuonState", "scale_by_muon"),
+    *("matrix_inverse_pth_root", "multi_normal", "nnls", "power_iteration"),
+)
 
 LATER = {name for path in LATER_MODULES for name in NAMES[path]} | set(LATER_NAMES)

@@ -19,13 +19,16 @@ MOST_ROUNDS = 200
 Turn = Callable[[], float]  # runs, and says how many seconds a step took
 
 
-def analyse(step_fn: Callable[..., Any], params: Any, state: Any, grads: Any) -> dict:
+def analyse(
+    step_fn: Callable[..., Any], params: Any, state: Any, grads: Any, **options: Any
+) -> dict:
     """What the compiler says of a step; no array is made.
 
     Args:
       step_fn: `(params, state, grads) -> (params, state)`; parameters and state are
         donated.
       params, state, grads: trees of `jax.ShapeDtypeStruct`.
+      **options: of XLA, for this program.
 
     Returns:
       - `parameters`, `leaves`: of the gradients.
@@ -37,11 +40,11 @@ def analyse(step_fn: Callable[..., Any], params: Any, state: Any, grads: Any) ->
       - `per_parameter`: `bytes_accessed`, `temp_bytes` and `state_bytes` for each.
       - `trace_seconds`, `lower_seconds`, `compile_seconds`.
     """
-    return compiled(step_fn, params, state, grads)[0]
+    return compiled(step_fn, params, state, grads, **options)[0]
 
 
 def compiled(
-    step_fn: Callable[..., Any], params: Any, state: Any, grads: Any
+    step_fn: Callable[..., Any], params: Any, state: Any, grads: Any, **options: Any
 ) -> tuple[dict, Callable[..., Any]]:
     """The same, and the compiled step."""
     with warnings.catch_warnings():
@@ -52,7 +55,7 @@ def compiled(
         times.append(time.perf_counter())
         lowered = traced.lower()
         times.append(time.perf_counter())
-        step = lowered.compile()
+        step = lowered.compile(options)
         times.append(time.perf_counter())
     memory, cost = step.memory_analysis(), step.cost_analysis()
     parameters = size(grads)
