@@ -21,6 +21,7 @@ class Line(NamedTuple):
 
 
 SGD = Line("sgd", 0.09, 0.01)
+PRIVATE = {"l2_norm_clip": 1.0, "seed": 0}
 # The rates are round ones at which the typical path of an optimizer shows.
 LINES = MappingProxyType(
     {
@@ -58,6 +59,10 @@ LINES = MappingProxyType(
             Line("dog, from 0.1", 1.0, 1.0, {"init_step": ("heuristic", 1e-1)}),
         ),
         "dowg": (Line("dowg", 1.0, 1.0),),
+        "dpsgd": (
+            Line("dpsgd, clipped at 1", 0.09, 0.1, {**PRIVATE, "noise_multiplier": 0}),
+            Line("noise 0.5", 0.09, 0.1, {**PRIVATE, "noise_multiplier": 0.5}),
+        ),
         "fromage": (Line("fromage", 0.1, 0.03),),
         "ftrl": (Line("ftrl", 0.5, 0.5), Line("l1 = 1", 0.5, 0.5, {"l1": 1.0})),
         "galore": (Line("galore (of a vector: Adam)", 0.2, 0.1),),
@@ -100,6 +105,10 @@ LINES = MappingProxyType(
             Line("simplified_ademamix, b1 0.9", 0.02, 0.01, {"b1": 0.9}),
         ),
         "sm3": (Line("sm3", 0.5, 0.5),),
+        "sophia": (
+            Line("sophia, gamma 1", 0.1, 0.05, {"gamma": 1.0, "update_interval": 1}),
+            Line("gamma 0.01", 0.1, 0.05),
+        ),
         "stable_adamw": (
             Line("stable_adamw, decay 0.1", 0.2, 0.1, {"weight_decay": 0.1}),
         ),

@@ -104,6 +104,11 @@ from gradtx.optimizers.dog import (
     scale_by_dog as scale_by_dog,
     scale_by_dowg as scale_by_dowg,
 )
+from gradtx.optimizers.dpsgd import (
+    DifferentiallyPrivateAggregateState as DifferentiallyPrivateAggregateState,
+    differentially_private_aggregate as differentially_private_aggregate,
+    dpsgd as dpsgd,
+)
 from gradtx.optimizers.fromage import (
     fromage as fromage,
 )

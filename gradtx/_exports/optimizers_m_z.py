@@ -73,9 +73,7 @@ from gradtx.optimizers.schedule_free import (
     schedule_free_adamw as schedule_free_adamw,
     schedule_free_sgd as schedule_free_sgd,
 )
-from gradtx.optimizers.sgd import (
-    sgd as sgd,
-)
+from gradtx.optimizers.sgd import sgd as sgd
 from gradtx.optimizers.sign_sgd import (
     scale_by_sign as scale_by_sign,
     sign_sgd as sign_sgd,
@@ -90,6 +88,13 @@ from gradtx.optimizers.sm3 import (
     ScaleBySM3State as ScaleBySM3State,
     scale_by_sm3 as scale_by_sm3,
     sm3 as sm3,
+)
+from gradtx.optimizers.sophia import (
+    HutchinsonState as HutchinsonState,
+    SophiaState as SophiaState,
+    hutchinson_estimator_diag_hessian as hutchinson_estimator_diag_hessian,
+    scale_by_sophia as scale_by_sophia,
+    sophia as sophia,
 )
 from gradtx.optimizers.stable_adamw import (
     scale_by_stable_adamw as scale_by_stable_adamw,

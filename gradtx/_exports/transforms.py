@@ -44,6 +44,14 @@ from gradtx.transforms.normalize import (
     normalize as normalize,
     normalize_by_update_norm as normalize_by_update_norm,
 )
+from gradtx.transforms.per_example import (
+    per_example_global_norm_clip as per_example_global_norm_clip,
+    per_example_layer_norm_clip as per_example_layer_norm_clip,
+)
+from gradtx.transforms.plateau import (
+    ReduceLROnPlateauState as ReduceLROnPlateauState,
+    reduce_on_plateau as reduce_on_plateau,
+)
 from gradtx.transforms.sanitize import (
     ZeroNansState as ZeroNansState,
     centralize as centralize,

@@ -35,6 +35,7 @@ from gradtx.wrappers.monitor import (
     monitor as monitor,
     snapshot as snapshot,
 )
+from gradtx.wrappers.sam import SAMState as SAMState, sam as sam
 from gradtx.wrappers.skip import (
     ApplyIfFiniteState as ApplyIfFiniteState,
     apply_if_finite as apply_if_finite,
@@ -42,4 +43,9 @@ from gradtx.wrappers.skip import (
 from gradtx.wrappers.skip_rules import (
     skip_large_updates as skip_large_updates,
     skip_not_finite as skip_not_finite,
+)
+from gradtx.wrappers.split_complex import (
+    SplitRealAndImaginaryArrays as SplitRealAndImaginaryArrays,
+    SplitRealAndImaginaryState as SplitRealAndImaginaryState,
+    split_real_and_imaginary as split_real_and_imaginary,
 )

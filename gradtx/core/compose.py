@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 
 from gradtx.core.apply import apply_updates
+from gradtx.core.examples import like
 from gradtx.core.masking import (
     covering,
     fitting,
@@ -61,7 +62,7 @@ def chain(*transforms: Any):
         check_states(state, len(members))
         return run_step(groups, updates, state, params, extra)
 
-    return init, update, step
+    return init, like(update, *members[:1]), step
 
 
 @transformation
@@ -117,7 +118,7 @@ def named_chain(*transforms: tuple[str, Any]):
         params, states = run_step(groups, updates, listed(state), params, extra)
         return params, dict(zip(names, states, strict=True))
 
-    return init, update, step
+    return init, like(update, *members[:1]), step
 
 
 def _grouped(members):

@@ -173,26 +173,63 @@ def hide_alike(extra: Mapping[str, Any], like: Any, mask: Any) -> dict[str, Any]
     }
 
 
+# Extra arguments that are functions of the parameters, and give a value or a gradient.
+FUNCTIONS = ("value_fn", "obj_fn", "grad_fn")
+
+
 def for_part(extra: Mapping[str, Any], params: Any, mask: Any) -> dict[str, Any]:
     """Extra arguments for a member that sees the leaves where the mask is True.
 
     A line search's function is called with the whole tree, the other leaves as they
     are in `params`; of its gradient the member sees its part.
     """
-    extra = dict(extra)
-    value_fn = extra.get("value_fn")
-    if params is None or not callable(value_fn):
-        return extra
+    if params is None:
+        return dict(extra)
 
-    @functools.wraps(value_fn)  # its signature says which arguments it takes
-    def whole(part: Any, *args: Any, **kwargs: Any) -> Any:
-        return value_fn(reveal(part, params, mask), *args, **kwargs)
+    def whole(part: Any) -> Any:
+        return reveal(part, params, mask)
 
-    extra["value_fn"] = whole
+    def part(tree: Any) -> Any:
+        return hide(tree, mask)
+
+    given = functions_of(extra, whole, part)
     grad = extra.get("grad")
-    if grad is not None and leaves_of(grad)[1] == leaves_of(params)[1]:
-        extra["grad"] = hide(grad, mask)
-    return extra
+    if (
+        callable(extra.get("value_fn"))
+        and grad is not None
+        and leaves_of(grad)[1] == leaves_of(params)[1]
+    ):
+        given["grad"] = part(grad)
+    return given
+
+
+def functions_of(
+    extra: Mapping[str, Any], whole: Callable[[Any], Any], part: Callable[[Any], Any]
+) -> dict[str, Any]:
+    """Extra arguments for a member that sees the parameters in another form.
+
+    Args:
+      extra: of which those that are functions of the parameters are translated.
+      whole: from the parameters as the member sees them to those of the function.
+      part: from a gradient as the function gives it to the member's.
+    """
+    given = dict(extra)
+    for name in FUNCTIONS:
+        if callable(extra.get(name)):
+            back = part if name == "grad_fn" else None
+            given[name] = _translated(extra[name], whole, back)
+    return given
+
+
+def _translated(
+    fn: Callable[..., Any], whole: Callable[[Any], Any], back: Callable | None
+) -> Callable[..., Any]:
+    @functools.wraps(fn)  # its signature says which arguments it takes
+    def translated(params: Any, *args: Any, **kwargs: Any) -> Any:
+        out = fn(whole(params), *args, **kwargs)
+        return out if back is None else back(out)
+
+    return translated
 
 
 def reveal(inside: Any, outside: Any, mask: Any) -> Any:

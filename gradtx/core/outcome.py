@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from gradtx.core.examples import example_axes, one_of_each
 from gradtx.core.trees import (
     absent,
     at_work,
@@ -186,7 +187,7 @@ def checked(fn: Callable[..., Any], what: str, name: str = "") -> Callable[..., 
       ValueError: it returned another structure or shape than it was given, or complex
         numbers for real ones.
     """
-    names = (name,) if name else ()
+    names, axes = (name,) if name else (), example_axes(fn)
 
     @functools.wraps(fn)
     def run(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
@@ -197,7 +198,8 @@ def checked(fn: Callable[..., Any], what: str, name: str = "") -> Callable[..., 
                     f"must return a pair, ({what}, state); it returned {_kind(out)}.",
                     TypeError,
                 )
-            _fit(what, out[0], updates if what == "updates" else params)
+            like = one_of_each(updates, axes) if what == "updates" else params
+            _fit(what, out[0], like)
         return out
 
     return run

@@ -326,7 +326,7 @@ def check_shapes(updates: Any, state: Any) -> None:
     leaves, treedef = leaves_of(updates)
     made = leaves_like(treedef, state, "the state", updates)
     for i, (g, s) in enumerate(zip(leaves, made, strict=True)):
-        if not absent(g) and jnp.shape(s) != jnp.shape(g):
+        if not (absent(g) or s is None) and jnp.shape(s) != jnp.shape(g):
             raise failure(
                 f"updates{paths_of(updates)[i][0]} has shape {jnp.shape(g)}, the "
                 f"state was made for shape {jnp.shape(s)}."

@@ -12,6 +12,7 @@ import jax
 from gradtx.core import trees
 from gradtx.core.apply import apply_updates
 from gradtx.core.call import Call, show
+from gradtx.core.examples import example_axes, of_examples, one_of_each
 from gradtx.core.hints import bind, no_transformation
 from gradtx.core.outcome import checked
 from gradtx.core.pair import GradientTransformation, GradientTransformationExtraArgs
@@ -120,13 +121,14 @@ def remember(made: tuple[Any, ...], call: Call) -> GradientTransformationExtraAr
         step = checked(unguarded(step), "params")
     if step is None:
         step = _step_of(update) if plan is None else functools.partial(_apply, plan)
-    guarded = outermost(_guard_update(call, update))
+    axes = example_axes(update)
+    guarded = outermost(_guard_update(call, update, axes))
     if plan is not None:
         guarded.__dict__["plan"] = plan.named(call.name)
     tx = GradientTransformationExtraArgs(_guard_init(call, init), guarded)
     tx.call = call
     tx.made_of = made_of
-    tx._step = _guard_update(call, unguarded(step))
+    tx._step = _guard_update(call, unguarded(step), axes)
     return tx
 
 
@@ -189,7 +191,10 @@ def _guard_init(call: Call, init: Callable[..., Any]) -> Callable[..., Any]:
     return guarded
 
 
-def _guard_update(call: Call, update: Callable[..., Any]) -> Callable[..., Any]:
+def _guard_update(
+    call: Call, update: Callable[..., Any], axes: int
+) -> Callable[..., Any]:
+    """Names in errors, and on entry a look at updates, with axes more, and params."""
     name = call.name
 
     def guarded(updates: Any, state: Any, params: Any = None, **extra: Any) -> Any:
@@ -201,8 +206,9 @@ def _guard_update(call: Call, update: Callable[..., Any]) -> Callable[..., Any]:
                 # Parameters may be more than the gradients are for (LookaheadParams).
                 part = getattr(type(params), "__updates_for__", None)
                 trained = params if part is None else part(params)
+                one = one_of_each(updates, axes)
                 try:
-                    trees.check_match("updates", updates, "params", trained)
+                    trees.check_match("updates", one, "params", trained)
                 except ValueError:
                     trees.check_not_swapped(updates, state, trained)
                     raise
@@ -228,7 +234,7 @@ def takes_extra(update: Callable[..., Any]) -> Callable[..., Any]:
         extra = {k: v for k, v in extra.items() if k in known}
         return update(updates, state, params, **extra)
 
-    return adapted
+    return of_examples(adapted, example_axes(update))
 
 
 def with_extra_args_support(tx: Any) -> GradientTransformationExtraArgs:

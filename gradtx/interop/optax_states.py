@@ -36,8 +36,8 @@ def from_optax(tx: Any, state: Any, like: Any = None) -> Any:
       state: the state that Optax's has.
       like: `tx.init(params)`, or a tree of shapes like it: then shapes are compared,
         and dtypes are gradtx's (float32 at least, where Optax stores bfloat16 moments
-        of bfloat16 parameters). Without it dtypes stay. A mask or labels given as
-        trees, `flatten` and `lookahead` need it.
+        of bfloat16 parameters). Without it dtypes stay. `flatten`, `lookahead` and
+        others that look at the parameters need it.
 
     Returns:
       The state, in arrays of its own.
@@ -162,6 +162,9 @@ class _Conversion:
         if name in _SHOWN and callable(schedule):
             count = jnp.maximum(source.count - 1, 0)  # the last step's
             return fit(value_at(name, schedule, count), getattr(target, name), name)
+        old = getattr(target, name)
+        if not isinstance(old, Placeholder) and not jax.tree.leaves(old):
+            return old
         if name == "count" and self.count is not None:  # an injected momentum's
             return fit(self.count, getattr(target, name), name)
         if name == "hyperparams_states":  # the counts of schedules
@@ -239,9 +242,19 @@ class _Conversion:
         return treedef.unflatten(
             x
             if x is None or isinstance(x, tuple)
-            else fit(_as_one(y, x), x, f"{self.name}: {path}")
+            else fit(_as_key(_as_one(y, x), x), x, f"{self.name}: {path}")
             for x, y in zip(old, new, strict=True)
         )
+
+
+def _as_key(value: Any, like: Any) -> Any:
+    """A random key of the newer kind for the older, or the other way."""
+    new, wanted = (
+        jnp.issubdtype(jnp.result_type(x), jax.dtypes.prng_key) for x in (value, like)
+    )
+    if new == wanted:
+        return value
+    return jax.random.key_data(value) if new else jax.random.wrap_key_data(value)
 
 
 def _stops(x: Any) -> bool:

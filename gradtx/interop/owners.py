@@ -5,7 +5,12 @@ from typing import Any
 
 from gradtx.core.compose import chain, check_states, named_chain, partition
 from gradtx.core.transformation import inner_of
-from gradtx.tree.names import has_no_own, inner_field, inner_of_wrapper, is_alias
+from gradtx.tree.names import (
+    has_no_own,
+    inner_of_wrapper,
+    is_alias,
+    parts_of_wrapper,
+)
 
 
 def owners(tx: Any, state: Any) -> Iterator[tuple[Any, Any]]:
@@ -40,6 +45,5 @@ def owners(tx: Any, state: Any) -> Iterator[tuple[Any, Any]]:
         for label, part in state.inner_states.items():
             yield from owners(members[label], part.inner_state)
         return
-    field = None if inner is None else inner_field(state)
-    if field is not None:
-        yield from owners(inner, getattr(state, field))
+    for field, member in parts_of_wrapper(tx, state).items():
+        yield from owners(member, getattr(state, field))

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradtx.core.apply import apply_updates
+from gradtx.core.extra import need_extra, scalar_dtype as scalar_dtype
 from gradtx.core.leafwise import slot_dtype
 from gradtx.core.plan import check_state, need_params
 from gradtx.core.trees import (
@@ -19,37 +20,15 @@ from gradtx.core.trees import (
     check_inexact,
     check_match,
     dtype_of,
+    failure,
     is_inexact,
+    leaves_like,
     leaves_of,
     map_present,
+    paths_of,
 )
 from gradtx.core.widths import widened
 from gradtx.tree import arithmetic
-
-
-def scalar_dtype(params: Any) -> Any:
-    """The dtype of values, slopes and steps: the widest of the parameters' real ones.
-
-    At least float32.
-    """
-    dtypes = [
-        slot_dtype(p, real=True)
-        for p in leaves_of(params)[0]
-        if not absent(p) and is_inexact(dtype_of(p))
-    ]
-    return jnp.dtype(functools.reduce(jnp.promote_types, dtypes, jnp.float32))
-
-
-def need_extra(**arguments: Any) -> None:
-    """Raise, with their names, if extra arguments of `update` are missing."""
-    missing = [name for name, value in arguments.items() if value is None]
-    if missing:
-        names = " > ".join(callers.get()) or "update"
-        given = ", ".join(f"{name}=..." for name in arguments)
-        raise ValueError(
-            f"{names} needs {', '.join(missing)}: call update(updates, state, "
-            f"params, {given})."
-        )
 
 
 def bound(value_fn: Callable[..., Any], extra: Mapping[str, Any]) -> Callable[..., Any]:
@@ -62,6 +41,38 @@ def bound(value_fn: Callable[..., Any], extra: Mapping[str, Any]) -> Callable[..
         known = {p.name for p in parameters[1:]}
         extra = {name: value for name, value in extra.items() if name in known}
     return functools.partial(value_fn, **extra) if extra else value_fn
+
+
+def of_moving(
+    fn: Callable[[Any], Any], updates: Any, params: Any
+) -> tuple[Callable[[list[Any]], Any], list[jax.Array], list[int]]:
+    """The function of the leaves that have updates alone; the others are held fixed.
+
+    Returns:
+      From a list of such leaves to the value; the list as it is now; their places.
+
+    Raises:
+      TypeError: one of them is complex.
+    """
+    leaves, treedef = leaves_of(updates)
+    check_inexact(leaves, updates)
+    at = leaves_like(treedef, params, "params", updates)
+    moving = [i for i, u in enumerate(leaves) if not absent(u)]
+    for i in moving:
+        if dtype_of(at[i]).kind == "c" or dtype_of(leaves[i]).kind == "c":
+            raise failure(
+                f"params{paths_of(params)[i][0]} is complex, and needs real "
+                f"parameters. Give its real and imaginary part as two leaves.",
+                TypeError,
+            )
+
+    def value(p: list[Any]) -> Any:
+        full = list(at)
+        for i, x in zip(moving, p, strict=True):
+            full[i] = x
+        return fn(treedef.unflatten(full))
+
+    return value, [jnp.asarray(at[i]) for i in moving], moving
 
 
 def begin(

@@ -13,17 +13,14 @@ from gradtx.core.leafwise import slot_dtype
 from gradtx.core.once import compiled_once
 from gradtx.core.plan import check_state, need_params
 from gradtx.core.transformation import transformation
-from gradtx.core.trees import (
-    absent,
-    check_inexact,
-    dtype_of,
-    failure,
-    leaves_like,
-    leaves_of,
-    paths_of,
-)
+from gradtx.core.trees import leaves_of
 from gradtx.core.types import Scalar, ScalarOrSchedule
-from gradtx.linesearch.objective import bound, need_extra, scalar_dtype
+from gradtx.linesearch.objective import (
+    bound,
+    need_extra,
+    of_moving,
+    scalar_dtype,
+)
 from gradtx.linesearch.zoom import scale_by_zoom_linesearch
 from gradtx.optimizers.lbfgs import downhill
 from gradtx.tree import arithmetic, norms
@@ -165,27 +162,11 @@ def scale_by_newton_cg(
         need_whole()
         check_state(state, ScaleByNewtonCGState)
         need_extra(value_fn=value_fn)
-        leaves, treedef = leaves_of(updates)
-        check_inexact(leaves, updates)
-        at = leaves_like(treedef, params, "params", updates)
-        moving = [i for i, u in enumerate(leaves) if not absent(u)]
-        for i in moving:
-            if dtype_of(at[i]).kind == "c" or dtype_of(leaves[i]).kind == "c":
-                raise failure(
-                    f"params{paths_of(params)[i][0]} is complex, and needs real "
-                    f"parameters. Give its real and imaginary part as two leaves.",
-                    TypeError,
-                )
         dtype = state.residual.dtype
-        p = [jnp.asarray(at[i]) for i in moving]
-        wide = [slot_dtype(x) for x in p]
         fn = bound(value_fn, extra)
-
-        def value(p):
-            full = list(at)
-            for i, x in zip(moving, p, strict=True):
-                full[i] = x
-            return fn(treedef.unflatten(full))
+        value, p, moving = of_moving(fn, updates, params)
+        leaves, treedef = leaves_of(updates)
+        wide = [slot_dtype(x) for x in p]
 
         _, times_hessian = jax.linearize(jax.grad(value), p)
 

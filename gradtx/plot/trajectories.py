@@ -10,6 +10,7 @@ import numpy as np
 
 from gradtx.core import check
 from gradtx.core.apply import apply_updates
+from gradtx.core.examples import example_axes
 from gradtx.core.transformation import inner_of
 from gradtx.plot import canvas
 
@@ -26,7 +27,8 @@ def paths(
     Args:
       fn: from an array shaped like `start` to a scalar.
       optimizers: from name to transformation, of gradtx or Optax. `update` also gets
-        `value=`, `grad=` and `value_fn=`, which line searches need.
+        `value=`, `grad=`, `value_fn=` and `obj_fn=`, which line searches and estimates
+        of the Hessian need. What takes gradients of examples gets that of one.
       start: the first point, a vector.
       steps: how many updates, at least 1; they run in one compiled `scan`.
 
@@ -70,9 +72,9 @@ def _path(fn: Callable, tx: Any, start: jax.Array, steps: int) -> jax.Array:
     def step(carry, _):
         point, state = carry
         value, grad = jax.value_and_grad(fn)(point)
-        updates, state = tx.update(
-            grad, state, point, value=value, grad=grad, value_fn=fn
-        )
+        extra = {"value": value, "grad": grad, "value_fn": fn, "obj_fn": fn}
+        given = grad.reshape((1,) * example_axes(tx.update) + grad.shape)
+        updates, state = tx.update(given, state, point, **extra)
         point = apply_updates(point, updates)
         return (point, state), point
 

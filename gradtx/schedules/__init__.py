@@ -20,12 +20,19 @@ from gradtx.schedules.cyclic import (
 )
 from gradtx.schedules.inject import (
     InjectHyperparamsState as InjectHyperparamsState,
+    InjectStatefulHyperparamsState as InjectStatefulHyperparamsState,
     inject_hyperparams as inject_hyperparams,
+    inject_stateful_hyperparams as inject_stateful_hyperparams,
 )
 from gradtx.schedules.inverse_sqrt import (
     inverse_sqrt_schedule as inverse_sqrt_schedule,
 )
 from gradtx.schedules.join import join_schedules as join_schedules
+from gradtx.schedules.stateful import (
+    StatefulSchedule as StatefulSchedule,
+    WrappedSchedule as WrappedSchedule,
+    WrappedScheduleState as WrappedScheduleState,
+)
 from gradtx.schedules.warmup import (
     cosine_onecycle_schedule as cosine_onecycle_schedule,
     linear_onecycle_schedule as linear_onecycle_schedule,

@@ -13,6 +13,7 @@ import numpy as np
 
 from gradtx.core.hints import bind
 from gradtx.core.trees import is_function
+from gradtx.schedules.stateful import is_stateful
 
 
 def spread(
@@ -77,6 +78,8 @@ def _is_number(value: Any) -> bool:
 
 def _is_schedule(value: Any, parameter: inspect.Parameter | None) -> bool:
     """A function, but not a default, nor a factory of transformations or schedules."""
+    if is_stateful(value):
+        return parameter is None or value is not parameter.default
     if not is_function(value) or isinstance(value, type):
         return False
     if parameter is not None and value is parameter.default:

@@ -1,11 +1,10 @@
 """Hyperparameters as arrays in the state: read, changed and scheduled there."""
 
 import inspect
-import sys
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,60 +13,24 @@ from jax.core import Tracer
 
 from gradtx.core import check
 from gradtx.core.call import Call, Remembered, show
+from gradtx.core.examples import like
 from gradtx.core.numerics import safe_increment
 from gradtx.core.pair import GradientTransformation, GradientTransformationExtraArgs
 from gradtx.core.plan import check_state
 from gradtx.core.transformation import hands_on, inner_of, made_by, remember
 from gradtx.core.trees import absent, compute_dtype, failure, wider
 from gradtx.schedules.arguments import as_hyperparam, collector, gather, sort, spread
-from gradtx.tree.access import fit
-
-
-class Hyperparams(dict):
-    """The hyperparameters of a state: a dict with fixed names, shapes and dtypes.
-
-    What is assigned takes the dtype of the old value, so that nothing compiles again.
-
-    Raises:
-      KeyError: a name that is not there.
-      ValueError, TypeError: a value that the old shape or dtype cannot hold.
-    """
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        if name not in self:
-            raise KeyError(f"there is no hyperparameter {name!r}; there are {[*self]}.")
-        super().__setitem__(name, fit(value, self[name], f"hyperparams[{name!r}]"))
-
-    def update(self, *args: Any, **kwargs: Any) -> None:
-        for name, value in dict(*args, **kwargs).items():
-            self[name] = value
-
-    def __ior__(self, other: Any):
-        self.update(other)
-        return self
-
-    def copy(self):
-        return Hyperparams(self)
-
-    def __reduce__(self) -> Any:  # pickle would assign item by item
-        return Hyperparams, (dict(self),)
-
-
-jax.tree_util.register_pytree_with_keys(
+from gradtx.schedules.hyperparams import (
     Hyperparams,
-    lambda h: (
-        [(jax.tree_util.DictKey(name), h[name]) for name in sorted(h)],
-        tuple(sorted(h)),
-    ),
-    lambda names, values: Hyperparams(zip(names, values, strict=True)),
-    lambda h: ([h[name] for name in sorted(h)], tuple(sorted(h))),
+    InjectHyperparamsState as InjectHyperparamsState,
+    InjectStatefulHyperparamsState as InjectStatefulHyperparamsState,
+    tell_flax,
 )
-
-
-class InjectHyperparamsState(NamedTuple):
-    count: jax.Array  # steps taken, int32
-    hyperparams: Hyperparams  # name to scalar, float32 at least (or a whole number)
-    inner_state: Any  # of the transformation that they make
+from gradtx.schedules.stateful import (
+    WrappedSchedule,
+    WrappedScheduleState,
+    is_stateful,
+)
 
 
 def inject_hyperparams(
@@ -81,7 +44,9 @@ def inject_hyperparams(
     `hyperparams`, a dict from name to array. There they can be read, and set between
     steps without compiling again: `state.hyperparams["learning_rate"] = 0.01`. Any of
     them may be given as a schedule. Its value for the step at hand is computed from
-    `count` and stored there too, over what may have been set by hand.
+    `count` and stored there too, over what may have been set by hand. One that keeps a
+    state, see `StatefulSchedule`, has it in `hyperparams_states`, a field that the
+    state has only then; `inject_stateful_hyperparams` gives it always.
 
     What becomes of an argument depends on what it is. Numbers and scalar arrays become
     hyperparameters, also where they are defaults. Functions are taken for schedules,
@@ -116,13 +81,45 @@ def inject_hyperparams(
       >>> tx.step(jnp.ones(2), state, params)[0]
       Array([0.5, 1.5], dtype=float32)
     """
-    return Injected(inner_factory, static_args, hyperparam_dtype)
+    return Injected(inject_hyperparams, inner_factory, static_args, hyperparam_dtype)
+
+
+def inject_stateful_hyperparams(
+    inner_factory: Callable[..., Any],
+    static_args: str | Iterable[str] = (),
+    hyperparam_dtype: Any = None,
+) -> "Injected":
+    """As `inject_hyperparams`; every schedule has a state, plain ones their count.
+
+    State: as there, and that of each schedule.
+
+    Args:
+      inner_factory, static_args, hyperparam_dtype: see `inject_hyperparams`.
+
+    Returns:
+      A factory with the arguments of `inner_factory`.
+
+    Raises:
+      TypeError, ValueError: see `inject_hyperparams`.
+
+    Example:
+      >>> import gradtx
+      >>> factory = gradtx.inject_stateful_hyperparams(gradtx.sgd)
+      >>> tx = factory(gradtx.linear_schedule(1.0, 0.0, 4))
+      >>> update, state = tx.update(1.0, tx.init(0.0))
+      >>> {name: int(s.count) for name, s in state.hyperparams_states.items()}
+      {'learning_rate': 1}
+    """
+    made_by = inject_stateful_hyperparams
+    return Injected(made_by, inner_factory, static_args, hyperparam_dtype)
 
 
 class Injected(Remembered):
-    """The factory that `inject_hyperparams` makes."""
+    """The factory that `inject_hyperparams` makes; `inject` is which of the two."""
 
-    def __init__(self, inner_factory: Any, static_args: Any, hyperparam_dtype: Any):
+    def __init__(
+        self, inject: Any, inner_factory: Any, static_args: Any, hyperparam_dtype: Any
+    ):
         if not callable(inner_factory) or isinstance(
             inner_factory, GradientTransformation
         ):
@@ -141,7 +138,8 @@ class Injected(Remembered):
                     f"hyperparam_dtype must be float32 or wider, got "
                     f"{jnp.dtype(hyperparam_dtype)}: in bfloat16 a b2 of 0.999 is 1."
                 )
-        self.call = Call(inject_hyperparams, (inner_factory,), kwargs)
+        self.call = Call(inject, (inner_factory,), kwargs)
+        self.stateful = inject is inject_stateful_hyperparams
         self.is_transformation = True  # what it makes; so it is no schedule
         self.inner_factory = inner_factory
         self.static_args = names
@@ -169,10 +167,22 @@ class Injected(Remembered):
         arguments = spread(signature, repr(self), args, kwargs)
         numbers, schedules = sort(signature, arguments, self.static_args)
         names = [name for name in arguments if name in numbers or name in schedules]
+        # A schedule without a state goes by the count of the whole.
+        stateful = self.stateful or any(map(is_stateful, schedules.values()))
+        running: dict[str, Any] = {
+            name: fn if is_stateful(fn) else WrappedSchedule(fn)
+            for name, fn in schedules.items()
+        }
+        State = InjectStatefulHyperparamsState if stateful else InjectHyperparamsState
 
         def make(hyperparams: dict[str, Any]) -> GradientTransformationExtraArgs:
             by_place, by_name = gather(signature, arguments | hyperparams)
             return inner_of(repr(self), self.inner_factory(*by_place, **by_name))
+
+        def state_of(count: Any, hyperparams: Any, states: Any, inner: Any) -> Any:
+            if stateful:
+                return InjectStatefulHyperparamsState(count, hyperparams, states, inner)
+            return InjectHyperparamsState(count, hyperparams, inner)
 
         def array(name: str, value: Any, dtype: Any) -> jax.Array:
             check.scalar(name, value)
@@ -180,26 +190,26 @@ class Injected(Remembered):
 
         @hands_on
         def init(params):
-            _tell_flax()
+            tell_flax()
             dtype = self.hyperparam_dtype
             dtype = _widest(params) if dtype is None else dtype
             count = jnp.zeros([], jnp.int32)
-            values = numbers | {name: fn(count) for name, fn in schedules.items()}
+            states = {name: fn.init() for name, fn in running.items()}
+            values = numbers | {name: fn(states[name]) for name, fn in running.items()}
             hyperparams = Hyperparams(
                 {name: array(name, values[name], dtype) for name in names}
             )
             with _hint(self):
                 inner_state = make(hyperparams).init(params)
-            return InjectHyperparamsState(count, hyperparams, inner_state)
+            return state_of(count, hyperparams, states, inner_state)
 
-        def now(state):
-            check_state(state, InjectHyperparamsState)
+        def now(state, states, extra):
             old = state.hyperparams
             if sorted(old) != sorted(names):
                 raise failure(
                     f"state.hyperparams must have {names}, got {[*old]}.", ValueError
                 )
-            values = old | {name: fn(state.count) for name, fn in schedules.items()}
+            values = old | {n: fn(states[n], **extra) for n, fn in running.items()}
             dtypes = {n: compute_dtype(jnp.result_type(x)) for n, x in old.items()}
             return Hyperparams({n: array(n, values[n], dtypes[n]) for n in names})
 
@@ -212,13 +222,17 @@ class Injected(Remembered):
         compiled = {n: jax.jit(partial(inner, n)) for n in ("update", "step")}
 
         def run(name, updates, state, params, extra):
-            hyperparams = now(state)
+            check_state(state, State)
+            states = {name: WrappedScheduleState(state.count) for name in running}
+            states = state.hyperparams_states if stateful else states
+            hyperparams = now(state, states, extra)
             given = (hyperparams, updates, state.inner_state, params, extra)
             call = compiled[name] if _concrete(given) else partial(inner, name)
             with _hint(self):
                 out, inner_state = call(*given)
             count = safe_increment(state.count)
-            return out, InjectHyperparamsState(count, hyperparams, inner_state)
+            after = {n: fn.update(states[n], **extra) for n, fn in running.items()}
+            return out, state_of(count, hyperparams, after, inner_state)
 
         def update(updates, state, params=None, **extra):
             return run("update", updates, state, params, extra)
@@ -228,7 +242,9 @@ class Injected(Remembered):
 
         # Once as it was written, with a schedule's first value in its place: a number
         # out of range is refused here and now.
-        values = [(fn, _first_value(self, name, fn)) for name, fn in schedules.items()]
+        values = [
+            (fn, _first_value(self, n, running[n])) for n, fn in schedules.items()
+        ]
 
         def first(given: Any) -> Any:
             return next((value for fn, value in values if fn is given), given)
@@ -239,7 +255,7 @@ class Injected(Remembered):
                 *map(first, args), **{name: first(x) for name, x in kwargs.items()}
             ),
         )
-        return (init, update, step), made
+        return (init, like(update, made), step), made
 
 
 def _widest(params: Any) -> Any:
@@ -252,14 +268,14 @@ def _widest(params: Any) -> Any:
     return dtype
 
 
-def _first_value(factory: Injected, name: str, fn: Callable[[Any], Any]) -> Any:
+def _first_value(factory: Injected, name: str, fn: Any) -> Any:
     """The value at step 0: it shows whether this is a schedule, and is in range."""
     text = (
         f"{factory}: {name} is a function and so is taken for a schedule, but "
         f"{{}} If it is none, give static_args={name!r}."
     )
     try:
-        value = jnp.asarray(fn(jnp.zeros([], jnp.int32)))
+        value = jnp.asarray(fn(fn.init()))
     except Exception as error:
         raise TypeError(text.format(f"{name}(0) fails: {error!r}.")) from error
     if value.ndim or not jnp.issubdtype(value.dtype, jnp.number):
@@ -277,17 +293,6 @@ def _concrete(tree: Any) -> bool:
         and not absent(x)
         for x in jax.tree.leaves(tree)
     )
-
-
-def _tell_flax() -> None:
-    """Flax serializes the types that it was told of, not their subclasses."""
-    flax = sys.modules.get("flax.serialization")
-    if flax is not None and not flax.is_serializable(Hyperparams):
-        flax.register_serialization_state(
-            Hyperparams,
-            dict,
-            lambda old, saved: Hyperparams({name: saved[name] for name in old}),
-        )
 
 
 @contextmanager

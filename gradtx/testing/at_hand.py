@@ -14,6 +14,7 @@ from gradtx.testing.trial import (
     extra_of,
     make_trial,
     prepare,
+    updates_of,
     waves,
 )
 
@@ -43,7 +44,7 @@ def takes_numpy_and_numbers(make: Make) -> None:
 
     def step(grads: Any) -> Any:
         extra = extra_of(trial.tx, grads, params)
-        return trial.tx.step(grads, state, params, **extra)
+        return trial.tx.step(updates_of(trial.tx, grads), state, params, **extra)
 
     new, after = jax.eval_shape(step, {"weight": 0.25, "bias": np.float32(2.0)})
     shapes = [x.shape for x in jax.tree.leaves(new)]

@@ -23,6 +23,7 @@ from gradtx.testing.trial import (
     make_trial,
     one_step,
     prepare,
+    updates_of,
 )
 
 
@@ -140,7 +141,8 @@ def leaves_its_inputs_alone(make: Make) -> None:
     given = [jax.tree.map(writable, tree) for tree in given]
     leaves = [jax.tree.leaves(tree) for tree in given]
     before = [copied(tree) for tree in given]
-    trial.tx.update(*given, **extra_of(trial.tx, given[0], given[2]))
+    extra = extra_of(trial.tx, given[0], given[2])
+    trial.tx.update(updates_of(trial.tx, given[0]), *given[1:], **extra)
     names = ("updates", "state", "params")
     for name, tree, own, old in zip(names, given, leaves, before, strict=True):
         same = jax.tree.structure(tree) == jax.tree.structure(old) and all(
@@ -188,7 +190,8 @@ def step_is_update_then_apply(make: Make) -> None:
 
     def step(grads: Any, state: Any, params: Any) -> Any:
         extra = extra_of(trial.tx, grads, params)
-        return trial.tx.step(grads, state, params, **extra)
+        updates = updates_of(trial.tx, grads)
+        return trial.tx.step(updates, state, params, **extra)
 
     def apart(grads: Any, state: Any, params: Any) -> Any:
         return tuple(one_step(trial.tx, grads, state, params)[1:])
@@ -244,7 +247,8 @@ def passes_other_keywords_by(make: Make) -> None:
 
         def call(grads: Any, state: Any, params: Any, f: Any = function) -> Any:
             extra = extra_of(trial.tx, grads, params)
-            return f(grads, state, params, unheard_of=1.0, **extra)
+            updates = updates_of(trial.tx, grads)
+            return f(updates, state, params, unheard_of=1.0, **extra)
 
         jax.eval_shape(call, *args)
 
@@ -285,7 +289,7 @@ def takes_an_empty_tree(make: Make) -> None:
     tx = trial.tx
     params = prepare(tx, {})
     extra = extra_of(tx, {}, params)
-    updates, state = tx.update({}, tx.init(params), params, **extra)
+    updates, state = tx.update(updates_of(tx, {}), tx.init(params), params, **extra)
     assert jax.tree.leaves(updates) == [], f"expected no updates, got {updates}"
     expect_types(state, tx.init(params), "the state", "init's")
 

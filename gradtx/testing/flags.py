@@ -15,6 +15,7 @@ from gradtx.testing.trial import (
     gradients,
     make_trial,
     one_step,
+    updates_of,
 )
 
 _COMPILED = "/jax/core/compile/backend_compile_duration"
@@ -54,8 +55,9 @@ def steps_under_strict_flags(make: Make) -> None:
 
     def both(grads: Any, state: Any, params: Any) -> Any:
         extra = extra_of(trial.tx, grads, params)
-        _, moved = trial.tx.update(grads, state, params, **extra)
-        return moved, trial.tx.step(grads, state, params, **extra)
+        updates = updates_of(trial.tx, grads)
+        _, moved = trial.tx.update(updates, state, params, **extra)
+        return moved, trial.tx.step(updates, state, params, **extra)
 
     with (
         jax.enable_x64(True),

@@ -14,6 +14,7 @@ from gradtx.testing.trial import (
     gradients,
     make_trial,
     rebuilt,
+    updates_of,
 )
 from gradtx.testing.values import BAD_VALUES
 
@@ -52,13 +53,12 @@ def refuses_complex_gradients_of_real_params(make: Make) -> None:
 def says_when_it_needs_params(make: Make) -> None:
     """Without parameters it works, or says that it needs them."""
     trial = make_trial(make)
-    grads, state, params = trial.shapes_of()
-
-    def without(grads, state, params):
-        return trial.tx.update(grads, state, **extra_of(trial.tx, grads, params))
-
+    tx, shapes = trial.tx, trial.shapes_of()
     _run_or_refuse(
-        lambda: jax.eval_shape(without, grads, state, params),
+        lambda: jax.eval_shape(
+            lambda g, s, p: tx.update(updates_of(tx, g), s, **extra_of(tx, g, p)),
+            *shapes,
+        ),
         "needs params",
         "update(updates, state) without params",
     )
@@ -107,7 +107,8 @@ def _expect_refusal(make: Make, grads: Any, path: str, what: str) -> None:
     try:
         jax.eval_shape(
             lambda grads, state, params: trial.tx.update(
-                grads, state, params, **extra_of(trial.tx, grads, params)
+                *(updates_of(trial.tx, grads), state, params),
+                **extra_of(trial.tx, grads, params),
             ),
             *(grads, trial.start, trial.params()),
         )

@@ -16,6 +16,7 @@ from gradtx.testing.trial import (
     extra_of,
     prepare,
     rebuilt,
+    updates_of,
 )
 
 AXIS = "shards"
@@ -94,6 +95,6 @@ def _updates(tx: Any, trees: Any) -> list[Any]:
     state, found = tx.init(params), []
     for gradient in trees[1:]:
         extra = extra_of(tx, gradient, params)
-        updates, state = tx.update(gradient, state, params, **extra)
+        updates, state = tx.update(updates_of(tx, gradient), state, params, **extra)
         found.append(updates)
     return found

@@ -17,7 +17,7 @@ from gradtx.testing.leaves import (
     outline_key,
     waves as waves,
 )
-from gradtx.testing.values import EXTRA, PREPARE
+from gradtx.testing.values import EXTRA, PREPARE, UPDATES
 
 Make = Callable[[], Any]
 
@@ -123,6 +123,12 @@ def extra_of(tx: Any, grads: Any, params: Any) -> dict[str, Any]:
     return {} if wanted is None else wanted(grads, params)
 
 
+def updates_of(tx: Any, grads: Any) -> Any:
+    """Gradients as its `update` wants them: for most, as they are."""
+    wanted = UPDATES.get(_factory_name(tx))
+    return grads if wanted is None else wanted(grads)
+
+
 class Stepped(NamedTuple):
     """What a step gives."""
 
@@ -201,7 +207,7 @@ class Trial:
 def one_step(tx: Any, grads: Any, state: Any, params: Any) -> Stepped:
     """Update, then apply."""
     extra = extra_of(tx, grads, params)
-    updates, state = tx.update(grads, state, params, **extra)
+    updates, state = tx.update(updates_of(tx, grads), state, params, **extra)
     return Stepped(updates, apply_updates(params, updates), state)
 
 

@@ -69,6 +69,39 @@ def bowl_below(updates: Any, params: Any) -> dict[str, Any]:
     return bowl(map_present(jnp.negative, updates), params)
 
 
+def curved(grads: Any, params: Any) -> dict[str, Any]:
+    """Extra arguments for an estimate of the Hessian: that of `bowl`."""
+    return {"obj_fn": bowl(grads, params)["value_fn"]}
+
+
+def around(grads: Any, params: Any) -> dict[str, Any]:
+    """Extra arguments for steps to other parameters: the gradient there.
+
+    It is g + d, d = p - params.
+    """
+
+    def grad_fn(p: Any, i: int) -> Any:
+        return jax.tree.map(
+            lambda g, q, at: g if g is None else g + (q - at),
+            *(grads, p, params),
+            is_leaf=lambda x: x is None,
+        )
+
+    return {"grad_fn": grad_fn}
+
+
+def two_examples(grads: Any) -> Any:
+    """Gradients of two examples for each, along a new first axis."""
+    return map_present(
+        lambda g: jnp.stack([jnp.asarray(g), -2 * jnp.asarray(g)]), grads
+    )
+
+
+def valued(grads: Any, params: Any) -> dict[str, Any]:
+    """Extra arguments for what looks at the loss: always the same."""
+    return {"value": 1.0}
+
+
 def some_value(grads: Any, params: Any) -> dict[str, Any]:
     """The value that a rate is computed from."""
     return {"value": 2.0}
@@ -83,6 +116,7 @@ VALUES: dict[str, Any] = {
     "adafactor.min_dim_size_to_factor": 2,
     "adafactor.momentum": 0.9,
     "add_noise.key": 0,
+    "adv_optimizer": sgd(0.05),
     "apply_every.k": 2,
     "apollo.rank": 1,
     "base_optimizer": _inner,
@@ -91,6 +125,7 @@ VALUES: dict[str, Any] = {
     "chain.transforms": (sgd(0.5), _inner),
     "clipping": 0.1,
     "decay": 0.9,
+    "differentially_private_aggregate.key": 0,
     # By the heuristic the distance after one step is that of the start: a tie, where
     # the larger one has no derivative.
     "dog.init_step": ("learning_rate", 0.1),
@@ -104,6 +139,7 @@ VALUES: dict[str, Any] = {
     "inner": _inner,
     "inner_optimizer": _inner,
     "key": 0,
+    "l2_norm_clip": 1.0,
     "learning_rate": 0.1,
     "mask": is_matrix,
     "max_backtracking_steps": 10,
@@ -116,10 +152,14 @@ VALUES: dict[str, Any] = {
     "measures": {"size": tree.norm, "average": measure_with_ema(tree.norm, 0.9)},
     "momentum": 0.9,
     "named_chain.transforms": (("halve", sgd(0.5)), ("descend", _inner)),
+    "noise_multiplier": 0.5,
     "opt": _inner,
     "optimizer": _inner,
     "param_labels": rank,
     "partition.transforms": {"matrix": _inner, "other": sgd(0.1)},
+    "reduce_on_plateau.cooldown": 1,
+    "reduce_on_plateau.patience": 1,
+    "seed": 0,
     "scale_by_apollo.rank": 1,
     "scale_by_came.b3": 0.9,
     "scale_by_came.eps_confidence": 0.01,
@@ -146,6 +186,7 @@ PREPARE: dict[str, Callable[[Any], Any]] = {
 # Extra arguments that a factory's transformation takes in `update`, from gradients and
 # parameters.
 EXTRA: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
+    "hutchinson_estimator_diag_hessian": curved,
     "lbfgs": bowl,
     "momo": some_value,
     "momo_adam": some_value,
@@ -154,7 +195,17 @@ EXTRA: dict[str, Callable[[Any, Any], dict[str, Any]]] = {
     "scale_by_backtracking_linesearch": bowl_below,
     "scale_by_newton_cg": bowl,
     "scale_by_polyak": some_value,
+    "reduce_on_plateau": valued,
+    "sam": around,
+    "scale_by_sophia": curved,
     "scale_by_zoom_linesearch": bowl_below,
+    "sophia": curved,
+}
+
+# What a factory's transformation takes for updates, from a tree of gradients.
+UPDATES: dict[str, Callable[[Any], Any]] = {
+    "differentially_private_aggregate": two_examples,
+    "dpsgd": two_examples,
 }
 
 _nan, _inf = float("nan"), float("inf")
@@ -168,16 +219,19 @@ _FINITE = (_nan, _inf, "0.1")
 # that it must in that factory. Where a name is not here, a float must at least refuse
 # to be NaN.
 BAD_VALUES: dict[str, tuple[Any, ...]] = {
+    "accumulation_size": (0, -1, 1.5),
     "alpha": _NONNEGATIVE,
     "approx_dec_rtol": _NONNEGATIVE,
     "atol": _NONNEGATIVE,
     "b1": _DECAY,
     "b2": _DECAY,
     "b3": _DECAY,
+    "clip_threshold": _POSITIVE,
     "beta": _DECAY,
     "beta3": _DECAY,
     "betas": ((0.9,), (1.0, 0.999), (0.9, -0.1)),
     "clipping": _POSITIVE,
+    "cooldown": (-1, 1.5),
     "clipping_threshold": _POSITIVE,
     "curv_rtol": (0.0, -1.0, _nan),
     "dampening": _FRACTION,
@@ -196,6 +250,7 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "eta": _NONNEGATIVE,
     "every_k_schedule": (0, -1, 1.5),
     "f_min": _FINITE,
+    "factor": (0.0, 1.0, -0.5, _nan),
     "forcing": _FRACTION,
     "ftrl.beta": _POSITIVE,
     "gamma": _NONNEGATIVE,
@@ -206,6 +261,7 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "initial_accumulator_value": _NONNEGATIVE,
     "initial_guess_strategy": ("two",),
     "initial_scale": _NONNEGATIVE,
+    "l2_norm_clip": _POSITIVE,
     "k": (0, -1, 1.5),
     "l1": _NONNEGATIVE,
     "l2": _NONNEGATIVE,
@@ -221,12 +277,15 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "max_linesearch_steps": (0, -1, 1.5),
     "max_norm": _POSITIVE,
     "memory_size": (0, -1, 1.5),
-    "mode": ("soft",),
-    "min_dim_size_to_factor": (-1, 1.5),
     "min_scale": _NONNEGATIVE,
-    "min_norm": _NONNEGATIVE,
     "momentum": _DECAY,
     "momentum_decay": _NONNEGATIVE,
+    "noise_multiplier": _NONNEGATIVE,
+    "patience": (0, -1, 1.5),
+    "print_win_rate_every_n_steps": (-1, 1.5),
+    "mode": ("soft",),
+    "min_dim_size_to_factor": (-1, 1.5),
+    "min_norm": _NONNEGATIVE,
     "num_betas": (0, -1, 1.5),
     "reps_rel": _POSITIVE,
     "optimism": _FINITE,
@@ -255,6 +314,7 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "threshold": (_nan, _inf),
     "timescale": _POSITIVE,
     "tol": _NONNEGATIVE,
+    "update_interval": (0, -1, 1.5),
     "trace.decay": _FRACTION,
     "update_proj_gap": (0, -1, 1.5),
     "trust_coefficient": _NONNEGATIVE,

@@ -16,6 +16,7 @@ from gradtx.testing.trial import (
     make_trial,
     numbers,
     one_step,
+    updates_of,
 )
 
 NARROW = jnp.bfloat16
@@ -44,7 +45,7 @@ def rounds_once_into_the_parameters(make: Make) -> None:
     if extra_of(trial.tx, grads, params):
         return
     state = trial.tx.init(params)
-    found, _ = jax.jit(trial.tx.step)(grads, state, params)
+    found, _ = jax.jit(trial.tx.step)(updates_of(trial.tx, grads), state, params)
     # The same step in float32, applied without a rounding to bfloat16.
     wide: Stepped = trial.step(
         trial.tx, widened(grads), trial.tx.init(widened(params)), widened(params)

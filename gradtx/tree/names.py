@@ -90,12 +90,15 @@ class _Namer:
                 )
                 for label, part in state.inner_states.items()
             }
-        field = None if inner is None else inner_field(state)
-        if field is None:
+        parts = parts_of_wrapper(tx, state)
+        if not parts:
             return self.fields(base, state)
-        own = self.fields(base, state._replace(**{field: None}))
-        part = self.tree(inner, getattr(state, field), scope)
-        return own._replace(**{field: part})
+        own = self.fields(base, state._replace(**dict.fromkeys(parts)))
+        named = {
+            field: self.tree(member, getattr(state, field), scope)
+            for field, member in parts.items()
+        }
+        return own._replace(**named)
 
     def fields(self, base: Scope, state: Any) -> Any:
         """Names by field and parameter, as a tree like the state."""
@@ -144,13 +147,18 @@ def is_alias(tx: GradientTransformation) -> bool:
 
 def inner_of_wrapper(tx: Any) -> Any:
     """The one transformation that it wraps; None where there is not one."""
+    found = _all_inner(tx)
+    return found[0] if len(found) == 1 else None
+
+
+def _all_inner(tx: Any) -> list[Any]:
+    """The transformations that it wraps, in the order of its arguments."""
     call = getattr(tx, "call", None)
     if call is None:
-        return None
+        return []
     if tx.made_of is not None and not is_alias(tx):  # by inject_hyperparams
-        return tx.made_of
-    found = [x for x in call.bound.arguments.values() if _is_transformation(x)]
-    return found[0] if len(found) == 1 else None
+        return [tx.made_of]
+    return [x for x in call.bound.arguments.values() if _is_transformation(x)]
 
 
 def _is_transformation(x: Any) -> bool:
@@ -163,10 +171,20 @@ def _is_transformation(x: Any) -> bool:
     return True
 
 
-def inner_field(state: Any) -> str | None:
-    """The field of a wrapper's state that holds the inner one."""
-    fields = getattr(state, "_fields", ())
-    return next((name for name in fields if name.endswith("_state")), None)
+def parts_of_wrapper(tx: Any, state: Any) -> dict[str, Any]:
+    """The fields of a wrapper's state that hold inner ones, and whose they are.
+
+    Several are in the order of the arguments.
+    """
+    inner, fields = _all_inner(tx), _inner_fields(state)
+    if len(inner) == 1:
+        return dict(zip(fields, inner, strict=False))
+    return dict(zip(fields, inner, strict=True)) if len(fields) == len(inner) else {}
+
+
+def _inner_fields(state: Any) -> list[str]:
+    """The fields of a wrapper's state that are named for an inner one."""
+    return [name for name in getattr(state, "_fields", ()) if name.endswith("_state")]
 
 
 def has_no_own(tx: Any, inner: Any, state: Any) -> bool:
@@ -178,7 +196,7 @@ def has_no_own(tx: Any, inner: Any, state: Any) -> bool:
         if _named_for(wrapped, state):
             return True
         wrapped = inner_of_wrapper(wrapped)
-    if inner_field(state) is not None:
+    if _inner_fields(state):
         return False
     while getattr(inner, "made_of", None) is not None and is_alias(inner):
         inner = inner.made_of

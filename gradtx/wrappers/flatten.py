@@ -1,11 +1,13 @@
 """Many small leaves as a few long vectors."""
 
 import itertools
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from gradtx.core.masking import FUNCTIONS
 from gradtx.core.transformation import inner_of, transformation
 from gradtx.core.trees import (
     absent,
@@ -44,7 +46,7 @@ def flatten(inner: Any):
 
     Raises:
       TypeError: if inner is not a transformation, an update is of integers, or there
-        is a `value_fn` that inner would call.
+        is a `value_fn`, an `obj_fn` or a `grad_fn` that inner would call.
       ValueError: a leaf that is split over a mesh axis of an explicit type.
 
     Example:
@@ -70,8 +72,7 @@ def flatten(inner: Any):
             like = leaves_like(treedef, params, "params", updates)
             groups = _groups(like)
             joined = _join(like, like, groups)
-        if callable(extra.get("value_fn")):
-            extra = extra | {"value_fn": _no_function, "grad": joined}
+        extra = _without_functions(extra, joined)
         vectors, state = tx.update(_join(leaves, like, groups), state, joined, **extra)
         for name, places in groups.items():
             if vectors[name] is None:
@@ -87,13 +88,23 @@ def flatten(inner: Any):
     return init, update
 
 
-def _no_function(*args: Any, **kwargs: Any) -> Any:
+def _without_functions(extra: dict[str, Any], joined: Any) -> dict[str, Any]:
+    """The extra arguments, with an error in place of each function of the tree."""
+    found = [name for name in FUNCTIONS if callable(extra.get(name))]
+    extra = extra | {name: partial(_no_function, name) for name in found}
+    return extra | {"grad": joined} if "value_fn" in found else extra
+
+
+def _no_function(name: str, *args: Any, **kwargs: Any) -> Any:
     """In place of a function of the tree, for whom it would be given vectors."""
+    hint = (
+        "Let the line search follow: chain(flatten(scale_by_lbfgs()), scale(-1.0), "
+        "scale_by_zoom_linesearch(20))."
+        if name == "value_fn"
+        else "Leave flatten out."
+    )
     raise failure(
-        "value_fn would be called with vectors, not with the tree. Let the line search "
-        "follow: chain(flatten(scale_by_lbfgs()), scale(-1.0), "
-        "scale_by_zoom_linesearch(20)).",
-        TypeError,
+        f"{name} would be called with vectors, not with the tree. {hint}", TypeError
     )
 
 

@@ -12,7 +12,7 @@ import optax
 
 import gradtx
 from gradtx.testing import EXTRA, discover, sample
-from gradtx.testing.values import every_other, is_matrix, rank
+from gradtx.testing.values import UPDATES, every_other, is_matrix, rank
 
 RATE = 1e-3
 ACCUMULATED = 4  # micro-batches a step
@@ -193,7 +193,8 @@ def optimizers() -> list[Workload]:
     """One for every optimizer: what takes a learning rate first.
 
     Those that call the function again in a step (a line search, Newton's method) cost
-    what it costs, and are left out.
+    what it costs, those that take gradients of examples what a batch does; both are
+    left out.
     """
     return [
         Workload(
@@ -205,7 +206,7 @@ def optimizers() -> list[Workload]:
         for name, factory in discover(gradtx).items()
         if next(iter(inspect.signature(factory).parameters), None) == "learning_rate"
         and not name.startswith("scale_by_")
-        and name not in EXTRA
+        and name not in EXTRA | UPDATES
     ]
 
 

@@ -36,6 +36,7 @@ NOT_SHOWN = {
 NOT_NONE = {
     "adadelta.learning_rate",
     "add_noise.key",
+    "differentially_private_aggregate.key",
     "scale_by_learning_rate.learning_rate",
 }
 

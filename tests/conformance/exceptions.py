@@ -13,6 +13,14 @@ WHOLE = (
 )
 REAL = ("the Hessian of a function of complex numbers is another", "is complex")
 
+COPIES = (
+    "the parameters as they were, to go back to: nothing is averaged in them",
+    r"state\.cache.* is b?float16 for b?float16 parameters",
+)
+BACK = (
+    "an update can only say how far to go from where it is, and that sum is rounded",
+    "step.params.*, update and apply_updates is",
+)
 LOOP = (
     "a loop of unknown length is not differentiated backwards",
     "Reverse-mode differentiation does not work for lax.while_loop",
@@ -71,6 +79,7 @@ EXCEPTIONS = {
     ("masked_with_zero", "refuses_functions_among_params"): MASKS,
     ("MultiSteps", "passes_missing_leaves_by"): LATE,
     ("keep_params_nonnegative", "takes_complex"): ORDER,
+    ("hutchinson_estimator_diag_hessian", "takes_complex"): REAL,
     ("lbfgs", "steps_under_infinity_checks"): INFINITE,
     ("newton", "steps_under_infinity_checks"): INFINITE,
     ("newton", "takes_complex"): REAL,
@@ -87,8 +96,14 @@ EXCEPTIONS = {
         "scaled by 0 the gradient stands still, by next to nothing it moves",
         "the derivative by scaling at .*scaling=0",
     ),
+    ("reduce_on_plateau", "steps_under_infinity_checks"): INFINITE,
     ("rmsprop_centered", "has_derivatives_by_hyperparameters"): STEEP,
     ("rprop", "takes_complex"): ORDER,
+    ("sam", "keeps_bfloat16"): COPIES,
+    ("sam", "keeps_float16"): COPIES,
+    ("sam_of_many", "keeps_bfloat16"): COPIES,
+    ("sam_of_many", "keeps_float16"): COPIES,
+    ("sam_of_many", "step_is_update_then_apply"): BACK,
     ("scale_by_acprop", "has_derivatives_by_hyperparameters"): CENTERED,
     ("scale_by_backtracking_linesearch", "has_derivatives_by_hyperparameters"): LOOP,
     ("scale_by_belief", "has_derivatives_by_hyperparameters"): CENTERED,
@@ -102,8 +117,10 @@ EXCEPTIONS = {
     ("scale_by_cocob", "takes_complex"): ORDER,
     ("scale_by_newton_cg", "takes_complex"): REAL,
     ("scale_by_rprop", "takes_complex"): ORDER,
+    ("scale_by_sophia", "takes_complex"): ORDER,
     ("scale_by_zoom_linesearch", "agrees_when_leaves_are_split"): WHOLE,
     ("scale_by_zoom_linesearch", "steps_under_infinity_checks"): INFINITE,
+    ("sophia", "takes_complex"): ORDER,
     ("scale_by_sm3", "has_derivatives_by_hyperparameters"): JUMPS,
     ("sm3", "has_derivatives_by_hyperparameters"): JUMPS,
     ("stateless", "refuses_integer_gradients"): USERS,

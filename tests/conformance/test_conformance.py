@@ -26,6 +26,9 @@ VARIANTS = {
         gradtx.chain(gradtx.clip_by_global_norm(1.0), gradtx.trace(0.9)),
         gradtx.partition({"a": gradtx.adam(0.1), "b": gradtx.set_to_zero()}, "a"),
     ),
+    "injected_with_states": functools.partial(
+        gradtx.inject_stateful_hyperparams(gradtx.adam), falling
+    ),
     "injected": functools.partial(gradtx.inject_hyperparams(gradtx.adam), falling),
     "lookahead_reset": functools.partial(
         gradtx.lookahead, gradtx.adam(0.1), 2, 0.5, reset_state=True
@@ -36,6 +39,12 @@ VARIANTS = {
     ),
     "rmsprop_centered": functools.partial(
         gradtx.rmsprop, 0.1, centered=True, momentum=0.9, nesterov=True
+    ),
+    "sam_of_many": functools.partial(
+        gradtx.sam, gradtx.adam(0.1), gradtx.sgd(0.05, 0.9), 3, reset_state=False
+    ),
+    "sam_opaque": functools.partial(
+        gradtx.sam, gradtx.adam(0.1), gradtx.sgd(0.05), opaque_mode=True
     ),
     "sgd_plain": functools.partial(gradtx.sgd, falling),
     "trace_dampened": functools.partial(gradtx.trace, 0.9, dampening=0.5),

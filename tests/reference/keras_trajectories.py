@@ -31,6 +31,11 @@ def calls(title: str) -> dict[str, str]:
     return dict(rows)
 
 
+def start(call: str) -> np.ndarray:
+    """Where the parameters are at first; Keras' Ftrl forgets it unless it is 0."""
+    return np.zeros((2, 2)) if call.startswith("Ftrl") else np.array(START)
+
+
 def gradients() -> np.ndarray:
     """Signs change, one entry is at rest at first, one falls."""
     grads = np.random.default_rng(1).normal(size=(STEPS, 2, 2))
@@ -48,7 +53,7 @@ def record() -> dict[str, Any]:
     paths, rates = {}, {}
     for call in calls("Optimizers"):
         optimizer = eval(call, optimizers | NUMBERS)
-        p = keras.Variable(np.array(START))
+        p = keras.Variable(start(call))
         paths[call] = []
         for g in gradients():
             optimizer.apply([keras.ops.convert_to_tensor(g)], [p])

@@ -47,3 +47,10 @@ COMPLEX = [
 ]
 
 CONSTANT = []
+
+# With the defaults of these next to nothing moves in 20 steps.
+SCHEDULED = {
+    "dadapt_adamw": {"estim_lr0": 0.1},
+    "dog": {"init_step": ("distance", 1.0)},
+    "prodigy": {"estim_lr0": 0.1},
+}

@@ -4,11 +4,13 @@ from . import (
     optimizers,
     optimizers_adam_family,
     optimizers_adaptive,
+    optimizers_curvature,
     optimizers_factored,
     optimizers_layerwise,
     optimizers_rate_free,
     rows,
     rows_adam_family,
+    rows_curvature,
     rows_factored,
     rows_layerwise,
     rows_rate_free,
@@ -26,11 +28,19 @@ REFERENCES = [
     optimizers,
     optimizers_adam_family,
     optimizers_adaptive,
+    optimizers_curvature,
     optimizers_factored,
     optimizers_layerwise,
     optimizers_rate_free,
 ]
-TABLES = [rows, rows_adam_family, rows_factored, rows_layerwise, rows_rate_free]
+TABLES = [
+    rows,
+    rows_adam_family,
+    rows_curvature,
+    rows_factored,
+    rows_layerwise,
+    rows_rate_free,
+]
 # Their norms and products go over all leaves, which the reference has as one vector.
 WHOLE = optimizers_rate_free.WHOLE
 TRANSFORM_REFERENCES = [

@@ -9,7 +9,7 @@ import pytest
 
 import gradtx
 
-from .keras_trajectories import FILE, NUMBERS, START, calls
+from .keras_trajectories import FILE, NUMBERS, calls, start
 from .loops import run
 
 DATA = json.loads(FILE.read_text())
@@ -29,7 +29,7 @@ def test_the_path_is_keras(call):
     grads = {"p": np.array(DATA["grads"])}
     with jax.enable_x64(True):
         tx = eval(CALLS[call], vars(gradtx) | NUMBERS | {"jnp": jnp})
-        path = run(tx, {"p": np.array(START)}, grads, gradtx.apply_updates)["p"]
+        path = run(tx, {"p": start(call)}, grads, gradtx.apply_updates)["p"]
     path = np.asarray(path).reshape(len(path), -1)
     np.testing.assert_allclose(path, DATA["paths"][call], **TOLERANCE)
 

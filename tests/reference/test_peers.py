@@ -46,6 +46,7 @@ OURS_ALONE = {  # options that Optax has nowhere
     "dampening",
     "decay_rate_fn",
     "eps_before_correction",
+    "fresh",
     "maximum_of",
     "momentum_decay",
     "p",
@@ -60,7 +61,7 @@ SCHEDULED = {"novograd"}
 
 def peer(name):
     """The factory of Optax with that name, if there is one."""
-    return getattr(optax, name, None) or getattr(optax.contrib, name, None)
+    return getattr(optax.contrib, name, None) or getattr(optax, name, None)
 
 
 def changes(case):

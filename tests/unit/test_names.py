@@ -64,7 +64,8 @@ def test_a_schedule_adds_names_and_changes_none(name, argument):
     scheduled = {*names(build(name, **{argument: RATE}))}
     # One that counts whether there is a schedule or not adds nothing for its own.
     assert constant <= scheduled
-    assert constant < scheduled or "count" in {x.split("/")[-1] for x in constant}
+    counters = {"count", "t", "step_count"}
+    assert constant < scheduled or counters & {x.split("/")[-1] for x in constant}
     # What scales by it calls it a learning rate (polyak_sgd's scaling).
     known = "count", argument, "learning_rate"
     assert all(path.split("/")[-1] in known for path in scheduled - constant)

@@ -85,9 +85,10 @@ def test_a_path_is_the_loop_that_everybody_writes(name):
 
 
 def test_what_line_searches_need_is_handed_to_update():
-    def update(updates, state, params=None, *, value, grad, value_fn):
+    def update(updates, state, params=None, *, value, grad, value_fn, obj_fn):
         # The update, the gradient and the value are those at the parameters.
         same = value_fn(params) - value + jnp.sum(grad - updates)
+        assert obj_fn is value_fn
         return -value * grad + same, state
 
     tx = gradtx.GradientTransformationExtraArgs(lambda params: (), update)
