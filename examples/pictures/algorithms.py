@@ -85,6 +85,7 @@ LINES = MappingProxyType(
         "optimistic_gradient_descent": (
             Line("optimistic_gradient_descent", 0.03, 0.005),
         ),
+        "polyak_sgd": (Line("polyak_sgd, at most", 1.0, 0.1),),
         "prodigy": (Line("prodigy", 1.0, 1.0),),
         "radam": (Line("radam", 0.05, 0.005),),
         "rmsprop": (

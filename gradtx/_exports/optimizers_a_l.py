@@ -92,10 +92,6 @@ from gradtx.optimizers.dadapt_adamw import (
     DAdaptAdamWState as DAdaptAdamWState,
     dadapt_adamw as dadapt_adamw,
 )
-from gradtx.optimizers.distance_over_gradients import (
-    ScaleByDistanceOverGradientsState as ScaleByDistanceOverGradientsState,
-    scale_by_distance_over_gradients as scale_by_distance_over_gradients,
-)
 from gradtx.optimizers.dog import (
     DoGState as DoGState,
     DoWGState as DoWGState,

@@ -20,6 +20,10 @@ from gradtx.transforms.decay import (
     AddDecayedWeightsState as AddDecayedWeightsState,
     add_decayed_weights as add_decayed_weights,
 )
+from gradtx.transforms.distance_over_gradients import (
+    ScaleByDistanceOverGradientsState as ScaleByDistanceOverGradientsState,
+    scale_by_distance_over_gradients as scale_by_distance_over_gradients,
+)
 from gradtx.transforms.grokfast import (
     GrokfastState as GrokfastState,
     grokfast as grokfast,

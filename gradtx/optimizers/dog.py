@@ -27,13 +27,10 @@ from gradtx.linesearch.objective import scalar_dtype
 from gradtx.transforms.decay import add_decayed_weights
 from gradtx.transforms.scale import scale_by_learning_rate
 from gradtx.transforms.stateless import identity
-from gradtx.tree.norms import norm_above, norm_at_first, sum_of_squares
+from gradtx.tree.norms import LEAST, norm_above, norm_at_first, sum_of_squares
 
 InitStep = tuple[Literal["distance", "learning_rate", "heuristic"], Scalar]
 INIT_STEPS = "distance", "learning_rate", "heuristic"
-
-# A distance below counts as none: squares of it, and of 1e14 times it, are in range.
-LEAST = 1e-20
 
 
 class DoGState(NamedTuple):

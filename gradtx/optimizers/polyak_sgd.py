@@ -91,8 +91,8 @@ def polyak_sgd(
 ):
     """SGD with Polyak's step size: `sgd`, then `scale_by_polyak`.
 
-        g'_t = scaling g_t
-        p_t = p_{t-1} - min((value - f_min) / (|g'_t|^2 + eps), max_learning_rate) g'_t
+        h_t = scaling g_t
+        p_t = p_{t-1} - min((value - f_min) / (|h_t|^2 + eps), max_learning_rate) h_t
 
     State: none; for a schedule one int32 and the current number.
 

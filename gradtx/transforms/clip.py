@@ -252,7 +252,7 @@ def unitwise_clip(
 ) -> jax.Array:
     """Shrink the entries of each unit to a largest norm.
 
-        grad min(1, max_norm / max(g_norm, div_eps))
+        u = grad min(1, max_norm / max(g_norm, div_eps))
 
     Args:
       g_norm: the norms of the gradient's units, see `unitwise_norm`.

@@ -21,6 +21,9 @@ from gradtx.core.trees import compute_dtype, is_abstract, map_present
 from gradtx.tree import arithmetic
 from gradtx.tree.pooling import Totals, pooled
 
+# A distance below counts as none: squares of it, and of 1e14 times it, are in range.
+LEAST = 1e-20
+
 
 def sum_of_squares(tree: Any, axis_name: AxisNames = ()) -> jax.Array:
     """The sum of |x|^2 over all entries of all leaves, in at least float32.

@@ -21,7 +21,7 @@ def safe_norm(
 ) -> jax.Array:
     """The norm of an array, at least min_norm, with a derivative at 0.
 
-        max(|x|, min_norm)
+        y = max(|x|, min_norm)
 
     Where the norm is min_norm or less the derivative by x is 0: that of
     `jnp.linalg.norm` at 0 is NaN, and stays so through `jnp.maximum`.
@@ -59,7 +59,7 @@ def safe_norm(
 def safe_root_mean_squares(x: Any, min_rms: Scalar) -> jax.Array:
     """The root mean square of an array, at least min_rms, with a derivative at 0.
 
-        max(sqrt(mean of |x|^2), min_rms)
+        y = max(rms(x), min_rms),   rms(x)^2 = mean of |x|^2 over the array
 
     Where it is min_rms or less the derivative by x is 0. An array without entries
     has 0.
@@ -105,8 +105,6 @@ def _(primals: Any, tangents: Any) -> Any:
 
 def scale_gradient(inputs: Any, scale: Scalar) -> Any:
     """The inputs, whose derivatives are scaled on their way through.
-
-        forwards x,   backwards scale g
 
     Args:
       inputs: a tree of arrays; what is no floating array passes.

@@ -67,6 +67,16 @@ def test_a_global_norm_inside_is_of_all_shares():
     assert_close(trained(zero1(inner, "data")), on_one_device(inner), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "inner",
+    # The second starts from the parameters themselves.
+    [gradtx.lamb(0.01, weight_decay=0.1), gradtx.ftrl(0.1, l1=0.01)],
+    ids=["lamb", "ftrl"],
+)
+def test_norms_of_leaves_inside_are_of_all_shares(inner):
+    assert_close(trained(zero1(inner, "data")), on_one_device(inner), rtol=1e-6)
+
+
 @pytest.mark.parametrize("wrapper", ["apply_if_finite", "zero_nans"])
 def test_a_nan_on_one_device_is_seen_by_all(wrapper):
     inner = {

@@ -17,6 +17,8 @@ WHOLE = [
     gradtx.clip_by_block_rms(1.0),
     gradtx.adaptive_grad_clip(0.1),
     gradtx.centralize(),
+    gradtx.scale_by_factored_rms(min_dim_size_to_factor=2),
+    gradtx.scale_by_sm3(),
 ]
 
 

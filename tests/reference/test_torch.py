@@ -18,12 +18,14 @@ from .torch_trajectories import (
     STEPS,
     calls,
     gradient,
+    losses,
+    plateaus,
     schedules,
     times,
 )
 
 DATA = json.loads(FILE.read_text())
-CALLS, SCHEDULES = calls(), schedules()
+CALLS, SCHEDULES, PLATEAUS = calls(), schedules(), plateaus()
 # What is asked for. PyTorch adds and multiplies in another order: after 100 steps of
 # float64 they differ by 1e-13, and the file has 13 digits.
 TOLERANCE = {"rtol": 1e-9, "atol": 1e-9}
@@ -48,7 +50,7 @@ def path(tx, times, sets=("down",)):
 
 def test_the_file_is_of_the_page():
     assert list(DATA["rows"]) == list(CALLS)
-    assert list(DATA["rates"]) == list(SCHEDULES)
+    assert list(DATA["rates"]) == [*SCHEDULES, *PLATEAUS]
     assert DATA["numbers"] == NUMBERS
     assert DATA["torch"].startswith("2.13.")
     assert DATA["kept"] == KEPT
@@ -96,3 +98,19 @@ def test_the_rates_are_pytorchs(call):
         schedule = eval(SCHEDULES[call], vars(gradtx) | RATES | {"jax": jax})
         found = jax.jit(jax.vmap(schedule))(jnp.arange(len(rates)))
     np.testing.assert_allclose(found, rates, **TOLERANCE)
+
+
+@pytest.mark.parametrize("call", PLATEAUS)
+def test_what_follows_the_loss_is_pytorchs(call):
+    rates = np.array(DATA["rates"][call])
+    with jax.enable_x64(True):
+        tx = eval(PLATEAUS[call], vars(gradtx) | RATES)
+
+        def body(state, value):
+            scale, state = tx.update(1.0, state, value=value)
+            return state, scale
+
+        found = jax.jit(lambda x: jax.lax.scan(body, tx.init(1.0), x)[1])
+        scales = np.asarray(found(jnp.array(losses())))
+    assert len(set(rates)) > 3  # it was reduced several times
+    np.testing.assert_allclose(RATES["lr"] * scales, rates, **TOLERANCE)

@@ -36,9 +36,25 @@ def calls() -> dict[str, str]:
 
 def schedules() -> dict[str, str]:
     """From a call of torch.optim.lr_scheduler to one of gradtx."""
+    return _rows(_of_schedules()[0])
+
+
+def plateaus() -> dict[str, str]:
+    """The same for what follows the loss."""
+    return _rows(_of_schedules()[1])
+
+
+def _of_schedules() -> tuple[str, str]:
     text = PAGE.read_text()
-    table = text[text.index("\n## Schedules\n") :]
-    return _rows(table[: table.index("\n## ", 1)])
+    text = text[text.index("\n## Schedules\n") : text.index("\n## A run goes on")]
+    first, second = text.split("\nWhat follows the loss")
+    return first, second
+
+
+def losses() -> list[float]:
+    """A loss that stands still, falls by little, rises, and falls again."""
+    steps = [0.5, 0.0, -1e-5, 0.0, 0.0, 0.0, 1e-4, 0.3, -0.2, 0.0] * (LENGTH // 10)
+    return (10 - np.cumsum(steps)).tolist()
 
 
 def _rows(table: str) -> dict[str, str]:
@@ -110,11 +126,15 @@ def rates(call: str) -> list[float]:
     }
     names["ChainedScheduler"] = lr_scheduler.ChainedScheduler
     scheduler = eval(call, names | RATES)
+    follows = isinstance(scheduler, lr_scheduler.ReduceLROnPlateau)
     found = []
-    for _ in range(LENGTH):
-        found.append(optimizer.param_groups[0]["lr"])
+    for value in losses():
         optimizer.step()
-        scheduler.step() if len(found) < LENGTH else None
+        if follows:
+            scheduler.step(value)
+        found.append(optimizer.param_groups[0]["lr"])
+        if not follows and len(found) < LENGTH:
+            scheduler.step()
     return found
 
 
@@ -131,7 +151,7 @@ def record() -> dict[str, Any]:
         if not call.startswith("LBFGS"):  # it has no such option
             path = trajectory(call, maximize=True)
             rows[call]["maximized"] = _rounded(path[-1:])[0]
-    kept = {call: _rounded([rates(call)])[0] for call in schedules()}
+    kept = {call: _rounded([rates(call)])[0] for call in schedules() | plateaus()}
     return {
         "torch": torch.__version__,
         "numbers": NUMBERS,

@@ -23,6 +23,8 @@ NOT_COMPARED = {  # Optax's numbers are others: see "What behaves differently"
     "adadelta": "it wants a rate in Optax, and is below with one",
     "adan": "it weighs differences by 1 - b2: google-deepmind/optax#1715",
     "mechanize": "its sum falls by eps over the scale in each step",
+    "noisy_sgd": "Optax wants a key; below it has one",
+    "optimistic_adam": "Optax warns and says optimistic_adam_v2, which is compared",
     "rprop": "its updates are a step late: google-deepmind/optax#1725",
     "scale_by_acprop": "as acprop",
     "scale_by_adan": "as adan",
@@ -80,6 +82,7 @@ def shared():
 inject = gradtx.inject_hyperparams
 MORE = [
     gradtx.adadelta(1.0),
+    gradtx.noisy_sgd(0.1, key=0),
     gradtx.sgd(halving, momentum=0.9),
     gradtx.adamw(halving, weight_decay=0.1, mask=matrices),
     gradtx.adamw(0.1, weight_decay=halving, mask=matrices),

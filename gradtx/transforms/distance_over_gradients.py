@@ -11,8 +11,7 @@ from gradtx.core.leafwise import Slot, initial, leafwise, slot_dtype
 from gradtx.core.numerics import abs_sq, divide, root, window
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Params, Scalar, Updates
-from gradtx.optimizers.dog import LEAST
-from gradtx.tree.norms import norm_at_first
+from gradtx.tree.norms import LEAST, norm_at_first
 
 
 class ScaleByDistanceOverGradientsState(NamedTuple):
