@@ -49,7 +49,9 @@ def row(script: Path) -> str:
     assert apart < CLOSE, f"{name}: {apart}"
     doc = script.read_text().split('"""')[1].split(": ", 1)[1].rstrip(".")
     number = int(answered.group(1)) if answered else 0
-    names = f"{number} name{'s' * (number != 1)}" + (f"; {'; '.join(others)}" if others else "")
+    names = f"{number} name{'s' * (number != 1)}" + (
+        f"; {'; '.join(others)}" if others else ""
+    )
     return f"| {distribution} {version(distribution)} | {doc} | {names} | {apart:.0e} |"
 
 
