@@ -238,6 +238,12 @@ PAPERS = {
             "https://arxiv.org/abs/1904.09237",
         )
     ],
+    "dpsgd": [
+        (
+            "Abadi et al., Deep learning with differential privacy (2016)",
+            "https://arxiv.org/abs/1607.00133",
+        )
+    ],
     "laprop": [
         (
             "Ziyin et al., LaProp: separating momentum and adaptivity (2020)",
@@ -310,6 +316,12 @@ PAPERS = {
         (
             "Zaheer et al., Adaptive methods for nonconvex optimization (2018)",
             "https://papers.nips.cc/paper/8186-adaptive-methods-for-nonconvex-optimization",
+        )
+    ],
+    "sophia": [
+        (
+            "Liu et al., Sophia: a scalable stochastic second-order optimizer (2023)",
+            "https://arxiv.org/abs/2305.14342",
         )
     ],
 }

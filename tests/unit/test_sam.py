@@ -24,11 +24,7 @@ def grads_at(p, scale=1.0):
     return {"w": 2 * scale * p["w"] * np.arange(1.0, 3.0), "b": scale * p["b"] ** 3}
 
 
-def unit(updates, params):
-    return gradtx.tree.scale(1 / gradtx.global_norm(updates), updates)
-
-
-ALONG = gradtx.chain(gradtx.stateless(unit), gradtx.sgd(RHO))
+ALONG = gradtx.chain(gradtx.normalize(), gradtx.sgd(RHO))
 
 
 def close(actual, desired, tolerance=2e-6):
