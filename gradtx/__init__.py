@@ -1,6 +1,7 @@
 """Gradient transformations for JAX: small, exact, and light on memory."""
 
 from gradtx import (
+    aggregating as aggregating,
     distributed as distributed,
     losses as losses,
     plot as plot,

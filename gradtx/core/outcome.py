@@ -198,8 +198,11 @@ def checked(fn: Callable[..., Any], what: str, name: str = "") -> Callable[..., 
                     f"must return a pair, ({what}, state); it returned {_kind(out)}.",
                     TypeError,
                 )
-            like = one_of_each(updates, axes) if what == "updates" else params
-            _fit(what, out[0], like)
+            like = params
+            if what == "updates" and axes is not None:
+                like = one_of_each(updates, axes)
+            if like is not None:
+                _fit(what, out[0], like)
         return out
 
     return run

@@ -12,7 +12,7 @@ import jax
 from gradtx.core import trees
 from gradtx.core.apply import apply_updates
 from gradtx.core.call import Call, show
-from gradtx.core.examples import example_axes, of_examples, one_of_each
+from gradtx.core.examples import Axes, example_axes, of_examples, one_of_each
 from gradtx.core.hints import bind, no_transformation
 from gradtx.core.outcome import checked
 from gradtx.core.pair import GradientTransformation, GradientTransformationExtraArgs
@@ -192,7 +192,7 @@ def _guard_init(call: Call, init: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _guard_update(
-    call: Call, update: Callable[..., Any], axes: int
+    call: Call, update: Callable[..., Any], axes: Axes
 ) -> Callable[..., Any]:
     """Names in errors, and on entry a look at updates, with axes more, and params."""
     name = call.name
@@ -202,7 +202,7 @@ def _guard_update(
         token = trees.callers.set((*outer, name))
         try:
             # Only the outermost looks: what it hands inside fits by construction.
-            if params is not None and not outer:
+            if params is not None and not outer and axes is not None:
                 # Parameters may be more than the gradients are for (LookaheadParams).
                 part = getattr(type(params), "__updates_for__", None)
                 trained = params if part is None else part(params)

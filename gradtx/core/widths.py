@@ -49,6 +49,8 @@ def outermost(update: Callable[..., tuple[Any, Any]]) -> Callable[..., Any]:
 
 def handed_out(new: Any, updates: Any, params: Any) -> Any:
     """New updates in the wider of the gradients' and the parameters' dtypes."""
+    if getattr(type(new), "__as_computed__", False):  # more than updates
+        return new
     leaves, treedef = leaves_of(new)
     given = leaves_of(updates)[0]
     # More updates than gradients: those of each copy of the parameters in turn.

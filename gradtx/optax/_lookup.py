@@ -50,7 +50,8 @@ def _at(path: str, name: str) -> Any:
     if name in ADAPTED:
         return ADAPTED[name]
     homes: list[Any] = [gradtx]
-    homes += [getattr(gradtx, home, None) for home in (path, "curvature", "losses")]
+    own = path.rpartition(".")[2]  # experimental.aggregating is gradtx.aggregating
+    homes += [getattr(gradtx, home, None) for home in (own, "curvature", "losses")]
     homes += [gradtx.schedules, gradtx.tree]
     for home in homes:
         value = getattr(home, name, _MISSING)

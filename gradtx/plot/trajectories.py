@@ -73,7 +73,7 @@ def _path(fn: Callable, tx: Any, start: jax.Array, steps: int) -> jax.Array:
         point, state = carry
         value, grad = jax.value_and_grad(fn)(point)
         extra = {"value": value, "grad": grad, "value_fn": fn, "obj_fn": fn}
-        given = grad.reshape((1,) * example_axes(tx.update) + grad.shape)
+        given = jnp.expand_dims(grad, example_axes(tx.update) or ())
         updates, state = tx.update(given, state, point, **extra)
         point = apply_updates(point, updates)
         return (point, state), point

@@ -61,6 +61,14 @@ SCHEDULES = {
     ],
 }
 
+# Arguments of aggregators, by name.
+AGGREGATORS = {
+    "accumulation_steps": 2,
+    "aggregator": gradtx.aggregating.average_per_element_updates(),
+    "per_elt_axis": 0,
+    "postprocessor": gradtx.sgd(0.1),
+    "preprocessor": gradtx.identity(),
+}
 
 SAME_VERSION = pytest.mark.skipif(
     installed_optax.__version__ != VERSION,
@@ -80,7 +88,6 @@ def test_the_list_has_what_optax_has():
     assert all(names == sorted(names, key=str.lower) for names in NAMES.values())
 
 
-@pytest.mark.xfail(strict=True, reason="optimizers that are not there yet")
 def test_every_name_has_an_answer():
     assert [row.full for row in ROWS if row.is_missing] == []
 
@@ -109,7 +116,7 @@ def test_a_call_as_optax_has_it_works(name):
         own = f"{ours.__name__}.{parameter.name}"
         value = parameter.default
         if value is parameter.empty or own in NOT_NONE:
-            known = {**SCHEDULES, **VALUES}
+            known = {**SCHEDULES, **AGGREGATORS, **VALUES}
             value = known.get(own, known.get(parameter.name))
         if parameter.kind is parameter.VAR_POSITIONAL:
             args += value or []

@@ -32,7 +32,7 @@ LAYERS = [
     {"linesearch"},
     {"optimizers"},
     {"wrappers"},
-    {"interop"},
+    {"aggregating", "interop"},
     {"distributed", "plot"},
     {"testing"},
     {"optax"},
