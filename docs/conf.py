@@ -5,7 +5,8 @@ import sys
 from importlib.metadata import version as version_of
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent)]  # examples lie beside the package
 
 # Counts of bytes and pictures are those of the CPU, wherever the site is built.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")

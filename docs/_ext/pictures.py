@@ -6,7 +6,6 @@ content, and draws the schedule that it gives.
 """
 
 import hashlib
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,6 @@ def draw(app: Sphinx) -> None:
     folder = Path(app.srcdir) / app.config.gradtx_pictures
     if not stale(folder):
         return
-    sys.path.insert(0, str(ROOT))  # examples are scripts beside the package
     from examples import pictures
 
     log.info("drawing the pictures...")

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 import gradtx
+from examples.pictures.algorithms import aliases
 from gradtx.testing import sample
 
 SIDE = 1 << 10  # of the matrix whose state is counted; none is allocated
@@ -45,14 +46,8 @@ class Tracks(NamedTuple):
 
 
 def optimizers() -> dict[str, Callable[..., Any]]:
-    """What is in gradtx/optimizers by name, less the scale_by_ steps."""
-    return {
-        name: value
-        for name, value in sorted(vars(gradtx).items())
-        if getattr(value, "is_transformation", False)
-        and value.__module__.startswith("gradtx.optimizers.")
-        and not name.startswith("scale_by_")
-    }
+    """The complete optimizers by name, of which there are pictures, too."""
+    return dict(sorted(aliases().items()))
 
 
 def rows(name: str) -> list[Row]:

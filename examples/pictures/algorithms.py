@@ -1,5 +1,6 @@
 """A picture for every optimizer: its path on a long valley and on Beale's function."""
 
+import inspect
 from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -121,12 +122,18 @@ STEPS_WITH_LINE_SEARCH = 10, 20
 
 
 def aliases() -> dict[str, Callable[..., Any]]:
-    """Return every optimizer that is complete: what takes a gradient to a step down."""
+    """Return every optimizer that is complete: what has a rate, and steps down."""
+
+    def rated(factory: Any) -> bool:
+        names = inspect.signature(factory).parameters
+        return any(name.endswith("learning_rate") for name in names)
+
     return {
         name: factory
         for name, factory in gradtx.testing.discover(gradtx).items()
         if factory.__module__.startswith("gradtx.optimizers.")
         and not name.startswith("scale_by_")
+        and rated(factory)
     }
 
 

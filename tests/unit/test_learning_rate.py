@@ -8,11 +8,17 @@ import pytest
 import gradtx
 from gradtx import ScalarOrSchedule
 from gradtx.testing import EXTRA, discover
+from gradtx.testing.values import UPDATES
+
+# Their sums have the rate in them, and their states the fields of Optax's.
+WITHIN = {"dadapt_adamw", "madgrad", "prodigy", "scale_by_madgrad"}
 
 OPTIMIZERS = {
     name: factory
     for name, factory in discover(gradtx).items()
     if name not in EXTRA  # their line search has a rate, too: below
+    and name not in WITHIN
+    and name not in UPDATES  # of examples
     for first in [next(iter(inspect.signature(factory).parameters.values()), None)]
     # Some refuse a schedule, as rprop, which sets its own step sizes.
     if first is not None
