@@ -72,12 +72,16 @@ def test_missing_gradients_and_those_with_a_nan():
     assert state[1].mean_grads["n"] is None
     nan = {"a": ones * jnp.nan, "b": ones, "n": None}
     later = {"a": ones, "b": None, "n": None}
-    for g in (nan, nan, later, {**later, "b": ones}, later):
+    for g in (nan, nan, {**later, "b": ones}, later, later):
         updates, state = tx.update(g, state, params)
     assert_same(state[1].mean_grads["a"], jnp.ones(2))  # the NaN is gone with its sum
+    assert_same(state[1].mean_grads["b"], jnp.zeros(2))
+    _, state = tx.update({**later, "b": ones}, state, params)
+    mean = gradtx.tree.get(state, "mean_grads_ema")["b"]  # of 1, 1/2 and 1/2
+    assert_same(mean, jnp.full(2, 0.081 + 0.045 + 0.05))
     mean = ours.average_incrementally_updates(0, K)
     state = mean.init(params)
-    for g in (later, {**later, "b": ones}):
+    for g in ({**later, "b": ones}, later):
         updates, state = mean.update(g, state, params)
     assert updates["n"] is None
     assert_same((updates["a"], updates["b"]), (jnp.ones(2), jnp.full(2, 0.5)))
