@@ -85,8 +85,8 @@ def accumulate_avg_updates(accumulation_steps: int):
         a_i = a_{i-1} + (g_i - a_{i-1}) / i,   a_0 = 0,   for i = 1 .. k
         u_i = 0 for i < k,   u_k = a_k
 
-    In `process` the optimizer behind runs in every k-th step only. What `MultiSteps`
-    does is the same and takes less memory traffic; this one goes with aggregators.
+    In `process` the optimizer behind runs in every k-th step only. `MultiSteps` does
+    the same around one optimizer; this one goes with aggregators.
 
     State: one array per parameter (`None` for one of integers), an int32 and a bool;
     none for a single micro-batch. An update that is `None` counts as zero.
