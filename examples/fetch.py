@@ -196,7 +196,10 @@ def _unpack(archive: Path, folder: Path, client: Client) -> None:
                 content.extractall(folder)
         else:
             with tarfile.open(archive) as content:
-                content.extractall(folder, filter="data")
+                if hasattr(tarfile, "data_filter"):  # Python 3.11.4 and later
+                    content.extractall(folder, filter="data")
+                else:
+                    content.extractall(folder)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         reason = str(error).partition("\n")[0].rstrip(":")
         raise ValueError(f"{archive.name} is a damaged archive ({reason})") from error

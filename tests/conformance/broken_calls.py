@@ -96,7 +96,7 @@ def refuses_bad_hyperparameters(b1=0.9):
 @gradtx.transformation
 def refuses_bad_hyperparameters__by_another_name(momentum=0.9):
     r"""for momentum=1\.0 that says 'momentum', got ValueError: decay"""
-    return gradtx.trace(momentum)
+    return gradtx.scale_by_rms(momentum)
 
 
 @gradtx.transformation

@@ -68,7 +68,7 @@ def test_the_gate_names_what_is_missing(site):
 
 def test_a_build_without_an_entry_fails(tmp_path):
     (tmp_path / "conf.py").write_text(
-        f"import sys\nsys.path.insert(0, {str(EXTENSIONS)!r})\n"
+        f"import sys\nsys.path[:0] = [{str(EXTENSIONS)!r}, {str(ROOT)!r}]\n"
         'extensions = ["myst_parser", "reference"]\n'
     )
     (tmp_path / "index.md").write_text("# Losses\n\n```{public} gradtx.losses\n```\n")
