@@ -154,8 +154,8 @@ def line(row: properties.Row) -> str:
             _mark(leaky) if second else "",
             _mark(corrected) if first or second else "",
         ]
-    moved = "–" if row.moved is None else f"{row.moved:g}"
-    cells = [f"`{row.shown}`", f"{row.arrays:g}", f"{row.bytes:g}", moved, *tracks]
+    moved = "–" if row.moved is None else f"{row.moved:.0f}"
+    cells = [f"`{row.shown}`", f"{row.arrays:.2g}", f"{row.bytes:.2g}", moved, *tracks]
     return f"| {' | '.join(cells)} |"
 
 
