@@ -41,7 +41,7 @@ def _special(path: str, name: str) -> Any:
 
 
 def _names(path: str) -> list[str]:
-    if not is_private(path):
+    if path in NAMES:
         return NAMES[path]
     theirs = installed(joined("optax", path))
     names = [*NAMES[""], *PRIVATE] if theirs is None else dir(theirs)
@@ -55,8 +55,11 @@ def _answer(path: str, name: str) -> Any:
     if full in NAMES or private:
         return importlib.import_module(f"optax.{full}")
     who = _who(path, name)
-    if who is None and not name.startswith("_"):  # which pytest asks of all modules
-        asked[full] = "nobody"
+    if who is None:
+        if not name.startswith("_"):  # which pytest asks of all modules
+            asked[full] = "nobody"
+        if installed() is not None:
+            raise AttributeError(f"neither gradtx nor {_peer()} has optax.{full}.")
     value = find(path, name) if who in ("gradtx", None) else _theirs(path, name)
     if who is not None and not isinstance(value, ModuleType):
         asked[full] = who
@@ -71,8 +74,12 @@ def _who(path: str, name: str) -> str | None:
             _theirs(path, name)
         except AttributeError:
             return None
-        return f"Optax {getattr(installed(), '__version__', '')}"
+        return _peer()
     return "gradtx"
+
+
+def _peer() -> str:
+    return f"Optax {getattr(installed(), '__version__', '')}"
 
 
 def _theirs(path: str, name: str) -> Any:

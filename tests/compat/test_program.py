@@ -72,6 +72,10 @@ if __name__ == "__main__":
     assert wrappers.MaskedState is gradtx.MaskedState
     for name in ("nothing_at_all", "__nothing__"):
         assert not hasattr(optax, name)
+    try:
+        optax.contrib.neither
+    except AttributeError as error:
+        assert "neither gradtx nor Optax 9.9 has optax.contrib.neither" in str(error)
     saved = pickle.dumps(gradtx.TraceState(1.0), protocol=0)
     saved = saved.replace(b"gradtx.transforms.momentum", b"optax._src.transform")
     assert pickle.loads(saved) == gradtx.TraceState(1.0)
@@ -140,7 +144,7 @@ def test_a_module_with_optax_installed(tmp_path):
     assert done.returncode == 7
     report = " ".join(done.stderr.split())
     assert "Optax 9.9 answered 1: only_there" in report
-    assert "nobody answered 1: nothing_at_all" in report
+    assert "nobody answered 2: contrib.neither, nothing_at_all" in report
     assert "_src.alias.adam" in report
     assert "gradtx answered" in report
 
