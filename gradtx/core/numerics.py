@@ -76,19 +76,36 @@ def _(primals: Any, tangents: Any) -> Any:
     return value, change.astype(value.dtype)
 
 
-@jax.custom_jvp
-def root(x: jax.Array) -> jax.Array:
-    """The square root, whose derivative at 0 is taken to be 0.
+def select(where: jax.Array, x: Any, other: Any) -> jax.Array:
+    """One or the other, entry by entry; one of both may be a number.
+
+    As jnp.where does, which is a call of its own, with a conversion and a broadcast, to
+    be traced for every leaf.
+    """
+    like = x if isinstance(x, jax.Array) else other
+    x, other = (
+        v if isinstance(v, jax.Array) else lax.full_like(like, v) for v in (x, other)
+    )
+    return lax.select(where, x, other)
+
+
+def root(x: jax.Array, eps: Any = 0.0) -> jax.Array:
+    """The square root of x + eps, whose derivative at 0 is taken to be 0.
 
     There it is infinite, and times the 0 of a square's derivative NaN: one entry
     without a gradient would spoil every derivative through an optimizer.
     """
+    return _root(x if isinstance(eps, float | int) and eps == 0 else x + eps)
+
+
+@jax.custom_jvp
+def _root(x: jax.Array) -> jax.Array:
     return jnp.sqrt(x)
 
 
-@root.defjvp
+@_root.defjvp
 def _(primals: Any, tangents: Any) -> Any:
-    value = root(primals[0])
+    value = _root(primals[0])
     return value, _half_over(value) * tangents[0]
 
 
@@ -105,7 +122,8 @@ def again(x: Any) -> Any:
 @jax.custom_jvp
 def inverse_root(x: jax.Array) -> jax.Array:
     """1 / sqrt(x), and 0, as its derivative, where x is 0: nothing has been seen."""
-    return jnp.where(x == 0, 0, 1 / jnp.sqrt(jnp.where(x == 0, 1, x)))
+    zero = x == 0
+    return select(zero, 0, 1 / jnp.sqrt(select(zero, 1, x)))
 
 
 @inverse_root.defjvp
@@ -131,7 +149,8 @@ def _(primals: Any, tangents: Any) -> Any:
 
 def _half_over(x: jax.Array) -> jax.Array:
     """1 / (2 x), and 0 where x is 0."""
-    return jnp.where(x == 0, 0, 0.5 / jnp.where(x == 0, 1, x))
+    zero = x == 0
+    return select(zero, 0, 0.5 / select(zero, 1, x))
 
 
 def window(limit: Any, entries: int, dtype: Any) -> Any:
@@ -159,18 +178,32 @@ def window(limit: Any, entries: int, dtype: Any) -> Any:
     return jnp.clip(least / jnp.where(given > 0, given, 1), 1 / most, most)
 
 
-def shrinking(size: jax.Array, limit: Any) -> tuple[jax.Array, jax.Array]:
-    """Two factors that together bring a size down to a limit: min(1, limit / size).
+def shrinking(size: jax.Array, limit: Any, given: Any) -> jax.Array:
+    """The factor that brings a size down to a limit: min(1, limit / size).
 
-    Two, since a size near the largest number has a factor below the smallest, which
-    counts as 0. The first is 1 for all other sizes. A size within the limit stays; a
-    limit of 0 is a factor of 0.
+    Both as `window` scales them: then it is in range. A limit of 0 is a factor of 0.
+
+    Args:
+      size, limit: at least 0, finite but for the size.
+      given: what the user gave for a limit; as a number it is above 0.
     """
-    inside = (size <= limit) & (limit > 0)
-    large = jnp.asarray(float(jnp.finfo(size.dtype).max) ** 0.5, size.dtype)
-    first = jnp.where(inside | (size < large), 1, 1 / large)
-    there = jnp.where(inside | (size == 0), 1, size * first)
-    return first, jnp.where(inside, 1, limit / there)
+    limit = jnp.asarray(limit, size.dtype)
+    return _shrinking(size, limit, isinstance(given, float | int))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _shrinking(size: jax.Array, limit: jax.Array, positive: bool) -> jax.Array:
+    largest = jnp.maximum(size, limit)
+    return limit / (largest if positive else select(largest == 0, 1, largest))
+
+
+@_shrinking.defjvp
+def _(positive: bool, primals: Any, tangents: Any) -> Any:
+    # 0 within the limit, where that of a quotient would be a difference.
+    size, limit = primals
+    value, inside = _shrinking(size, limit, positive), size <= limit
+    change = (tangents[1] - value * tangents[0]) / select(inside, 1, size)
+    return value, select(inside, 0, change)
 
 
 def after(value: Any, *known: jax.Array) -> jax.Array:
@@ -184,7 +217,7 @@ def after(value: Any, *known: jax.Array) -> jax.Array:
     broken = functools.reduce(operator.or_, map(jnp.isnan, known))
     if not isinstance(value, jax.Array):
         value = jnp.asarray(value, known[0].dtype)
-    return jnp.where(broken, jnp.nan, value)
+    return select(broken, jnp.nan, value)
 
 
 def settled(x: jax.Array, known: jax.Array) -> jax.Array:
@@ -193,12 +226,17 @@ def settled(x: jax.Array, known: jax.Array) -> jax.Array:
     XLA computes what is cheap anew in each use, and then copies the buffers that it
     needs for that, if they are donated. A division is dear.
     """
-    return x / jnp.where(jnp.isnan(known), known, 1)
+    return x / select(jnp.isnan(known), known, 1)
 
 
 def as_float(count: Any) -> jax.Array:
     """A count as a floating scalar: float32, or float64 under x64."""
     return jnp.asarray(count, jax.dtypes.canonicalize_dtype(float))
+
+
+def strong(x: Any) -> Any:
+    """A Python number as an array, which no leaf has to convert."""
+    return np.asarray(x, as_float(0).dtype) if isinstance(x, float) else x
 
 
 def value_at(name: str, schedule: Any, count: Any) -> jax.Array:
@@ -222,4 +260,4 @@ def divide(a: Any, b: jax.Array, eps: Any) -> jax.Array:
     if isinstance(eps, float | int) and eps > 0:
         return a / b
     zero = b == 0
-    return jnp.where(zero, 0, a / jnp.where(zero, 1, b))
+    return select(zero, 0, a / select(zero, 1, b))

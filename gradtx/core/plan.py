@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from gradtx.core.apply import add_to, check_moves
 from gradtx.core.axes import surroundings
-from gradtx.core.numerics import after
+from gradtx.core.numerics import after, strong
 from gradtx.core.outcome import blaming, explain, results
 from gradtx.core.per_leaf import PerLeaf
 from gradtx.core.trees import (
@@ -119,7 +119,7 @@ class Plan:
 
         columns = [[column(s, "the state") for s in x.slots] for x in inputs]
         masks = [None if x.mask is None else column(x.mask, "mask") for x in inputs]
-        scalars = tuple(x.scalars for x in inputs)
+        scalars = tuple(tuple(map(strong, x.scalars)) for x in inputs)
         uses_params = self.with_params or apply
         given = column(params, "params") if uses_params else [None] * len(leaves)
         places: dict[tuple[bool, ...], list[int]] = {}  # by which rules are active

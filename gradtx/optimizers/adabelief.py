@@ -73,7 +73,7 @@ def scale_by_belief(
     check.nonnegative("eps", eps)
     check.nonnegative("eps_root", eps_root)
 
-    def rule(g, mu, nu, mu_factor, g_factor, nu_factor):
+    def rule(g, mu, nu, mu_factor, nu_factor, g_factor=0.0):
         mu = b1 * mu + (1 - b1) * g
         # In this order: what a constant is added to last XLA computes twice.
         nu = b2 * nu + ((1 - b2) * abs_sq(g - mu) + eps_root)

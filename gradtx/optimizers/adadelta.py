@@ -49,8 +49,10 @@ def scale_by_adadelta(rho: Scalar = 0.9, eps: Scalar = 1e-6):
     check.positive("eps", eps)
 
     def rule(g, e_g, e_x):
-        e_g = rho * e_g + (1 - rho) * abs_sq(g)
-        u = g * root(divide(e_x + eps, e_g + eps, eps))
+        square = (1 - rho) * abs_sq(g)
+        e_g = rho * e_g + square
+        below = e_g + eps
+        u = g * root(divide(e_x + eps, below, eps))
         # Not |g|^2 (e_x + eps) / (e_g + eps), for large gradients inf / inf.
         e_x = rho * e_x + (1 - rho) * abs_sq(u)
         if not isinstance(rho, float | int) or rho == 0:  # an array may be 0, too
@@ -58,8 +60,7 @@ def scale_by_adadelta(rho: Scalar = 0.9, eps: Scalar = 1e-6):
         # The old e_x expressed by the new: it is then dead, and a donated step copies
         # nothing. Neither root nor quotient is shared, or XLA would store it. All terms
         # are positive.
-        squared = rho * (e_g + eps) + (1 - rho) * abs_sq(g)
-        return g * root((e_x + rho * eps) / squared), e_g, e_x
+        return g * root((e_x + rho * eps) / (rho * below + square)), e_g, e_x
 
     return leafwise(
         ScaleByAdaDeltaState, rule, e_g=zeros(real=True), e_x=zeros(real=True)

@@ -3,12 +3,11 @@
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from gradtx.core import check
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import full, leafwise
-from gradtx.core.numerics import abs_sq, divide, root
+from gradtx.core.numerics import abs_sq, divide, root, select
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar, ScalarOrSchedule, Updates
 from gradtx.transforms.scale import scale_by_learning_rate
@@ -64,8 +63,8 @@ def scale_by_rss(
         total = total + abs_sq(g)
         if eps_in_sqrt:
             there = total > 0
-            scale = jax.lax.rsqrt(jnp.where(there, total, 1) + eps)
-            return g * jnp.where(there, scale, 0), total
+            scale = jax.lax.rsqrt(select(there, total, 1) + eps)
+            return g * select(there, scale, 0), total
         return divide(g, root(total) + eps, eps), total
 
     return leafwise(

@@ -40,20 +40,20 @@ def corrections(
     nesterov: bool,
     eps_before: bool = False,
 ):
-    """The factors that take the start from zero out of mu, of g and out of nu.
+    """The factors that take the start from zero out of mu, nu and, with Nesterov, g.
 
     With Nesterov's momentum mu is used one step ahead, b1 mu_t + (1 - b1) g_t, where
     the two terms have their own corrections (Dozat, algorithm 2).
     """
     if not on:
-        return (b1, 1 - b1, 1.0) if nesterov else (1.0, 0.0, 1.0)
+        return (b1, 1.0, 1 - b1) if nesterov else (1.0, 1.0)
     nu = one_minus_power(b2, count)
     # The root of nu's may as well stand above the line: eps is then beside nu as it is.
     above, below = (jnp.sqrt(nu), 1.0) if eps_before else (1.0, 1 / nu)
     if nesterov:
         ahead = above * b1 / one_minus_power(b1, count + 1)
-        return ahead, above * (1 - b1) / one_minus_power(b1, count), below
-    return above / one_minus_power(b1, count), 0.0, below
+        return ahead, below, above * (1 - b1) / one_minus_power(b1, count)
+    return above / one_minus_power(b1, count), below
 
 
 @transformation
@@ -151,8 +151,8 @@ def moments(
 
     Args:
       b1, b2, eps, eps_root, amsgrad, nesterov: see `scale_by_adam`.
-      scalars: from the count to the factors of mu, g and nu, see `corrections`; that of
-        g may be left out with amsgrad.
+      scalars: from the count to the factors of mu, nu and, with nesterov, g; see
+        `corrections`.
       mu, nu: the slots of the state.
 
     Returns:
@@ -171,15 +171,14 @@ def moments(
         return ahead, mu, nu
 
     def over_root(ahead, nu):
-        return divide(ahead, root(nu + eps_root) + eps, eps)
+        return divide(ahead, root(nu, eps_root) + eps, eps)
 
-    def rule(g, mu, nu, mu_factor, g_factor, nu_factor):
-        ahead, mu, nu = averages(g, mu, nu, mu_factor, g_factor)
+    def rule(g, mu, nu, mu_factor, nu_factor, *g_factor):
+        ahead, mu, nu = averages(g, mu, nu, mu_factor, *g_factor)
         return over_root(ahead, nu_factor * nu), mu, nu
 
-    def rule_of_the_largest(g, mu, nu, largest, *factors):
-        *of_ahead, nu_factor = factors
-        ahead, mu, nu = averages(g, mu, nu, *of_ahead)
+    def rule_of_the_largest(g, mu, nu, largest, mu_factor, nu_factor, *g_factor):
+        ahead, mu, nu = averages(g, mu, nu, mu_factor, *g_factor)
         if amsgrad == "uncorrected":
             largest = jnp.maximum(largest, nu)
             return over_root(ahead, nu_factor * largest), mu, nu, largest

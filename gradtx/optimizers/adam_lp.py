@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from gradtx.core import check
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import leafwise, zeros
-from gradtx.core.numerics import as_float, divide, one_minus_power
+from gradtx.core.numerics import as_float, divide, one_minus_power, select
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar, ScalarOrSchedule
 from gradtx.optimizers.adam import ScaleByAdamState
@@ -70,10 +70,11 @@ def scale_by_adam_lp(
     def norm(a, b):
         """(a^p + b^p)^(1/p) for a, b >= 0, without large powers."""
         largest = jnp.maximum(a, b)
-        scale = jnp.where(largest > 0, largest, 1)
+        there = largest > 0
+        scale = select(there, largest, 1)
         total = (a / scale) ** p + (b / scale) ** p
         # The derivative of the root of 0 is infinite; times 0 it would be NaN.
-        return largest * jnp.where(largest > 0, total, 1) ** (1 / p)
+        return largest * select(there, total, 1) ** (1 / p)
 
     def rule(g, mu, nu, mu_factor, g_factor, nu_factor):
         mu = b1 * mu + (1 - b1) * g

@@ -84,7 +84,7 @@ def scale_by_adan(
         v = b2 * v + (1 - b2) * d
         n = b3 * n + (1 - b3) * abs_sq(g + b2 * d)
         ahead = m_factor * m + v_factor * v
-        scale = root(n_factor * n + eps_root) + eps
+        scale = root(n_factor * n, eps_root) + eps
         return divide(ahead, scale, eps), m, v, n, after(g, v, n)
 
     def scalars(count):

@@ -108,7 +108,7 @@ def scale_by_ademamix(
         m1 = b1 * m1 + (1 - b1) * g
         m2 = keep * m2 + add * g
         nu = b2 * nu + (1 - b2) * abs_sq(g)
-        scale = root(nu_factor * nu + eps_root) + eps
+        scale = root(nu_factor * nu, eps_root) + eps
         return divide(m1_factor * m1 + weight * m2, scale, eps), m1, m2, nu
 
     make, _ = leafwise(

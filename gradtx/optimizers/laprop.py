@@ -64,7 +64,7 @@ def scale_by_laprop(
 
     def rule(g, mu, nu, mu_factor, nu_factor):
         nu = b2 * nu + (1 - b2) * abs_sq(g)
-        x = divide(g, root(nu_factor * nu + eps_root) + eps, eps)
+        x = divide(g, root(nu_factor * nu, eps_root) + eps, eps)
         mu = b1 * mu + (1 - b1) * x
         return mu_factor * mu, mu, nu
 

@@ -16,6 +16,7 @@ from gradtx.core.numerics import (
     divide,
     one_minus_power,
     root,
+    select,
     shrinking,
     window,
 )
@@ -100,15 +101,15 @@ def scale_by_mars(
         axes = axes_of(g, axis_name)
         scale = window(max_norm, c.size * size_of(axes), c.real.dtype)
         total = across(jnp.sum(abs_sq(scale * c)), axes)
-        first, factor = shrinking(root(total) / scale, max_norm)
-        return factor * (first * c)
+        factor = shrinking(root(total), scale * max_norm, max_norm)
+        return factor * c
 
     def rule(g, mu, nu, last, first, mu_factor, nu_factor):
-        change = jnp.where(first, 0, g - last)
+        change = select(first, 0, g - last)
         x = limited(g + gamma * (b1 / (1 - b1)) * change, g)
         mu = b1 * mu + (1 - b1) * x
         nu = b2 * nu + (1 - b2) * abs_sq(x)
-        u = divide(mu_factor * mu, root(nu_factor * nu + eps_root) + eps, eps)
+        u = divide(mu_factor * mu, root(nu_factor * nu, eps_root) + eps, eps)
         return u, mu, nu, after(g, mu, nu)
 
     def scalars(count):

@@ -80,7 +80,7 @@ def scale_by_nadam(
         mu = b1 * mu + (1 - b1) * g
         nu = b2 * nu + (1 - b2) * abs_sq(g)
         ahead = mu_factor * mu + g_factor * g
-        return divide(ahead, root(nu_factor * nu + eps_root) + eps, eps), mu, nu
+        return divide(ahead, root(nu_factor * nu, eps_root) + eps, eps), mu, nu
 
     make, _ = leafwise(
         ScaleByAdamState, rule, mu=zeros(mu_dtype), nu=zeros(nu_dtype, real=True)

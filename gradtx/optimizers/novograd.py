@@ -91,7 +91,7 @@ def scale_by_novograd(
         total = across(jnp.sum(abs_sq(g)), axes_of(g, axis_name))
         nu = keep * nu + fresh * total
         # One number times g, not g over it: XLA would store the quotient.
-        scale = divide(jnp.ones_like(nu), root(nu + eps_root) + eps, eps)
+        scale = divide(jnp.ones_like(nu), root(nu, eps_root) + eps, eps)
         mu = b1 * mu + scale * g
         mu = mu if none else mu + decay * p
         return mu, mu, nu

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from gradtx.core import check
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import leafwise, zeros
-from gradtx.core.numerics import abs_sq, as_float, divide, one_minus_power, root
+from gradtx.core.numerics import abs_sq, as_float, divide, one_minus_power, root, select
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar, ScalarOrSchedule
 from gradtx.optimizers.adam import ScaleByAdamState, corrections
@@ -70,22 +70,22 @@ def scale_by_radam(
         left = one_minus_power(b2, count)  # 1 - b2^t
         rho = rho_inf - 2 * as_float(count) * (1 - left) / left
         trusted = rho >= threshold
-        safe = jnp.where(trusted, rho, threshold)
+        safe = select(trusted, rho, threshold)
         r_sq = (safe - 4) * (safe - 2) / safe * rho_inf
         # Where no rho gets there, rho_inf may be 4 or 2.
         r_sq = r_sq / jnp.where(trusted, (rho_inf - 4) * (rho_inf - 2), 1)
         # Where it is used r_sq is in [0, 1]; elsewhere it may be negative.
         r = root(jnp.maximum(r_sq, 0))
-        return (*corrections(b1, b2, count, True, nesterov), r, trusted)
+        return (r, trusted, *corrections(b1, b2, count, True, nesterov))
 
-    def rule(g, mu, nu, mu_factor, g_factor, nu_factor, r, trusted):
+    def rule(g, mu, nu, r, trusted, mu_factor, nu_factor, g_factor=0.0):
         mu = b1 * mu + (1 - b1) * g
         nu = b2 * nu + (1 - b2) * abs_sq(g)
         ahead = mu_factor * mu + g_factor * g if nesterov else mu_factor * mu
         if eps_before_correction:
-            scale = jnp.sqrt(nu_factor) * (root(nu + eps_root) + eps)
+            scale = jnp.sqrt(nu_factor) * (root(nu, eps_root) + eps)
         else:
-            scale = root(nu_factor * nu + eps_root) + eps
+            scale = root(nu_factor * nu, eps_root) + eps
         return jnp.where(trusted, divide(r * ahead, scale, eps), ahead), mu, nu
 
     return leafwise(

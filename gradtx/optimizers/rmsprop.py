@@ -91,9 +91,10 @@ def scale_by_rms(
     """
     _check(decay, eps, initial_scale)
 
-    def rule(g, nu, correction=1.0):
+    def rule(g, nu, correction=None):
         nu = decay * nu + (1 - decay) * abs_sq(g)
-        return _over_root(g, correction * nu, eps, eps_in_sqrt), nu
+        corrected = nu if correction is None else correction * nu
+        return _over_root(g, corrected, eps, eps_in_sqrt), nu
 
     return leafwise(
         ScaleByRmsWithCountState if bias_correction else ScaleByRmsState,

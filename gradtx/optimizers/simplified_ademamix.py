@@ -77,7 +77,7 @@ def scale_by_simplified_ademamix(
     def rule(g, m, n, weight, n_factor):
         m = b1 * m + g
         n = b2 * n + (1 - b2) * abs_sq(g)
-        scale = root(n_factor * n + eps_root) + eps
+        scale = root(n_factor * n, eps_root) + eps
         ahead = m if sum_alone else m + weight * g
         return divide(ahead, scale, eps), m, n
 

@@ -73,7 +73,7 @@ def scale_by_yogi(
         # Not by a sign times the square: of infinite ones that would be NaN.
         fallen = jnp.where(nu > square, nu - (1 - b2) * square, nu)
         nu = jnp.where(nu < square, nu + (1 - b2) * square, fallen)
-        scale = root(nu_factor * nu + eps_root) + eps
+        scale = root(nu_factor * nu, eps_root) + eps
         return divide(mu_factor * mu, scale, eps), mu, nu
 
     return leafwise(

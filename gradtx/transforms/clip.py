@@ -22,7 +22,7 @@ from gradtx.core.plan import Inputs, planned
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import compute_dtype
 from gradtx.core.types import EmptyState, Scalar
-from gradtx.tree.norms import norm_above, norm_along
+from gradtx.tree.norms import norm_along, norm_in_window
 
 
 @transformation
@@ -95,11 +95,12 @@ def clip_by_global_norm(max_norm: Scalar, *, axis_name: AxisNames = None):
 
     # One scalar times g, not g / norm * max_norm: XLA would store the quotient.
     def prepare(updates, state, params):
-        size = norm_above(updates, max_norm, axis_name)
-        return Inputs(scalars=shrinking(size, max_norm)), lambda: state
+        size, scale = norm_in_window(updates, max_norm, axis_name)
+        factor = shrinking(size, scale * max_norm, max_norm)
+        return Inputs(scalars=(factor,)), lambda: state
 
-    def rule(g, first, factor):
-        return factor * (first * g)
+    def rule(g, factor):
+        return factor * g
 
     return planned(stateless_init, rule, prepare, reads_updates=True)
 
@@ -136,9 +137,8 @@ def clip_by_block_rms(threshold: Scalar, *, axis_name: AxisName = None):
         axes = axes_of(g, axis_name)
         entries = max(g.size, 1) * size_of(axes)
         scale = window(threshold * entries**0.5, entries, g.real.dtype)
-        total = across(jnp.sum(abs_sq(scale * g)), axes)
-        first, factor = shrinking(root(total / entries) / scale, threshold)
-        return factor * (first * g)
+        size = root(across(jnp.sum(abs_sq(scale * g)), axes) / entries)
+        return shrinking(size, scale * threshold, threshold) * g
 
     return leafwise(EmptyState, rule, whole_leaf=True)
 
@@ -188,17 +188,19 @@ def adaptive_grad_clip(
     names_of(axis_name)
 
     def unit_norm(x, names, limit):
+        """The norm in a window, and the window's scale."""
         axes = _unit_axes(x, axis)
         entries = math.prod(x.shape if axes is None else _lengths(x, axes))
         scale = window(limit, entries * size_of(names), x.real.dtype)
         total = jnp.sum(abs_sq(scale * x), axis=axes, keepdims=True)
-        return root(across(total, names)) / scale
+        return root(across(total, names)), scale
 
     def rule(g, p):
         names = axes_of(g, axis_name)
-        largest = clipping * jnp.maximum(unit_norm(p, names, eps), eps)
-        first, factor = shrinking(unit_norm(g, names, clipping * eps), largest)
-        return factor * (first * g)
+        weights, scale = unit_norm(p, names, eps)
+        size, own_scale = unit_norm(g, names, clipping * eps)
+        largest = clipping * own_scale / scale * jnp.maximum(weights, scale * eps)
+        return shrinking(size, largest, clipping) * g
 
     return leafwise(EmptyState, rule, with_params=True, whole_leaf=True)
 

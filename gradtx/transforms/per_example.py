@@ -145,19 +145,21 @@ def _clipped_sum(leaves: list[jax.Array], limit: Any) -> tuple[list[jax.Array], 
         return [], jnp.zeros([], jnp.int32)
     dtype = min((x.real.dtype for x in leaves), key=lambda kind: jnp.finfo(kind).max)
     entries = sum(math.prod(x.shape[1:]) for x in leaves)
-    ordinary = isinstance(limit, float | int) and 0 < limit < math.inf
-    scale = window(limit if ordinary else jnp.asarray(limit, dtype), entries, dtype)
+    if isinstance(limit, float) and limit == math.inf:
+        return [jnp.sum(x, axis=0) for x in leaves], jnp.zeros([], jnp.int32)
+    if not (isinstance(limit, float | int) and limit > 0):
+        limit = jnp.minimum(jnp.asarray(limit, dtype), jnp.finfo(dtype).max)
+    scale = window(limit, entries, dtype)
     total = sum(_squares(scale, x).astype(dtype) for x in leaves)
-    size = root(total) / scale
-    first, factor = shrinking(size, limit)
+    size, largest = root(total), scale * limit
+    factor = shrinking(size, largest, limit)
 
     def clipped(x: jax.Array) -> jax.Array:
         # Not a product of matrices, in which some devices round to ten bits.
-        lead = (-1, *[1] * (x.ndim - 1))
-        f, s = (y.astype(x.real.dtype).reshape(lead) for y in (first, factor))
-        return jnp.sum(s * (f * x), axis=0)
+        f = factor.astype(x.real.dtype).reshape(-1, *[1] * (x.ndim - 1))
+        return jnp.sum(f * x, axis=0)
 
-    return [clipped(x) for x in leaves], jnp.sum(size > limit, dtype=jnp.int32)
+    return [clipped(x) for x in leaves], jnp.sum(size > largest, dtype=jnp.int32)
 
 
 def _squares(scale: Any, x: jax.Array) -> jax.Array:

@@ -138,14 +138,23 @@ def norm_above(tree: Any, limit: Any, axis_name: AxisNames) -> jax.Array:
 
     So one look is enough, see `window`; `norm` may need two.
     """
+    size, scale = norm_in_window(tree, limit, axis_name)
+    return size / scale
+
+
+def norm_in_window(
+    tree: Any, limit: Any, axis_name: AxisNames
+) -> tuple[jax.Array, Any]:
+    """The same times a scale, see `window`, and that."""
     groups = [(x, pooled(leaves)) for x, leaves in by_axes(tree, axis_name).items()]
     entries = sum(x.size * size_of(axes) for axes, parts in groups for x in parts)
     dtypes = [jnp.finfo(compute_dtype(x.dtype)).dtype for _, ps in groups for x in ps]
-    scale = window(limit, entries, min(dtypes, key=_maximum, default=jnp.float32))
+    dtype = min(dtypes, key=_maximum, default=jnp.float32)
+    scale = jnp.asarray(window(limit, entries, dtype), dtype)
     total = jnp.zeros([], jnp.float32)
     for axes, parts in groups:
         total += _total(parts, axes, scale)
-    return root(total) / scale
+    return root(total), scale
 
 
 def leaf_norm(x: jax.Array, axes: Names = ()) -> jax.Array:
