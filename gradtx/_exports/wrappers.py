@@ -17,6 +17,7 @@ from gradtx.wrappers.freeze import (
     freeze as freeze,
     selective_transform as selective_transform,
 )
+from gradtx.wrappers.groups import groups as groups
 from gradtx.wrappers.lookahead import (
     LookaheadParams as LookaheadParams,
     LookaheadState as LookaheadState,

@@ -1,6 +1,6 @@
 """The pair of functions that a transformation is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -56,6 +56,33 @@ class GradientTransformation(Remembered, _Pair):
         with inside():  # rounded once, when they are applied
             updates, state = self.update(updates, state, params, **extra)
         return apply_updates(params, updates), state
+
+    def table(self, params: Params) -> str:
+        """The groups of the parameters, a line each; see `groups`.
+
+        Args:
+          params: arrays, or shapes without arrays.
+
+        Raises:
+          TypeError: there are no groups in it.
+        """
+        for tx in _inside(self):
+            for value in tx.call.bound.arguments.values() if tx.call else ():
+                if hasattr(value, "table") and not isinstance(value, Remembered):
+                    return value.table(params)
+        raise TypeError(f"{self!r:.60} has no groups, see gradtx.groups.")
+
+
+def _inside(tx: Any) -> Iterator[Any]:
+    """The transformation, what it is made of, and those among its arguments."""
+    if not isinstance(tx, GradientTransformation):
+        return
+    yield tx
+    if tx.made_of is not None:
+        yield from _inside(tx.made_of)
+    if tx.call is not None:
+        for value in (*tx.call.args, *tx.call.kwargs.values()):
+            yield from _inside(value)
 
 
 class GradientTransformationExtraArgs(GradientTransformation):

@@ -166,6 +166,7 @@ VALUES: dict[str, Any] = {
     "scale_by_dog.init_step": ("learning_rate", 0.1),
     "scale_by_factored_rms.min_dim_size_to_factor": 2,
     "scale_by_galore.rank": 1,
+    "rules": [("**", sgd(0.1))],
     "sgd.momentum": 0.9,
     "should_transform_fn": every_other,
     "slow_step_size": 0.5,

@@ -1,5 +1,6 @@
 """Gradients of each example: clipped one by one, and added up."""
 
+import functools
 import math
 from typing import Any
 
@@ -150,8 +151,8 @@ def _clipped_sum(leaves: list[jax.Array], limit: Any) -> tuple[list[jax.Array], 
     if not (isinstance(limit, float | int) and limit > 0):
         limit = jnp.minimum(jnp.asarray(limit, dtype), jnp.finfo(dtype).max)
     scale = window(limit, entries, dtype)
-    total = sum(_squares(scale, x).astype(dtype) for x in leaves)
-    size, largest = root(total), scale * limit
+    squares = [_squares(scale, x).astype(dtype) for x in leaves]
+    size, largest = root(functools.reduce(jnp.add, squares)), scale * limit
     factor = shrinking(size, largest, limit)
 
     def clipped(x: jax.Array) -> jax.Array:

@@ -2,7 +2,6 @@
 
 from gradtx.core.widths import widened as widened
 from gradtx.tree.access import (
-    NamedTupleKey as NamedTupleKey,
     get as get,
     get_all_with_path as get_all_with_path,
     map_params as map_params,
@@ -43,6 +42,10 @@ from gradtx.tree.named import (
     to_named as to_named,
 )
 from gradtx.tree.norms import norm as norm
+from gradtx.tree.paths import (
+    NamedTupleKey as NamedTupleKey,
+    in_group as in_group,
+)
 from gradtx.tree.random import (
     random_like as random_like,
     split_key_like as split_key_like,

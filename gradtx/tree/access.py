@@ -1,7 +1,7 @@
 """Read and change the entries of a state: by name, or those like the parameters."""
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,21 +10,17 @@ from jax.core import Tracer
 
 from gradtx.core.trees import is_none, leaves_like, leaves_of, paths_of
 from gradtx.core.types import MaskedNode
-
-Path = tuple[Any, ...]  # as jax.tree_util has it, with NamedTupleKey for a field
-Filter = Callable[[Path, Any], bool]
+from gradtx.tree.paths import (
+    Filter,
+    NamedTupleKey,
+    Path,
+    children,
+    entries,
+    in_group,
+    name_of,
+)
 
 _MISSING: Any = object()
-
-
-class NamedTupleKey(NamedTuple):
-    """A step of a path into a NamedTuple: prints as `.count`, knows whose it is."""
-
-    tuple_name: str  # the NamedTuple's class
-    name: str  # the field
-
-    def __str__(self) -> str:
-        return f".{self.name}"
 
 
 def get_all_with_path(
@@ -52,14 +48,19 @@ def get_all_with_path(
     """
     return [
         (path, value)
-        for path, value in _entries(tree)
+        for path, value in entries(tree)
         if _is_called(path, value, key)
         and (filtering is None or filtering(path, value))
     ]
 
 
 def get(
-    tree: Any, key: Any, default: Any = _MISSING, filtering: Filter | None = None
+    tree: Any,
+    key: Any,
+    default: Any = _MISSING,
+    filtering: Filter | None = None,
+    *,
+    group: Any = _MISSING,
 ) -> Any:
     """The one entry of a name, anywhere in a tree.
 
@@ -72,6 +73,8 @@ def get(
       default: what to return where there is none.
       filtering: `filtering(path, value)` says which to look at, see
         `get_all_with_path`.
+      group: look in the state of this group of `groups` or `partition` only; the same
+        as `filtering=in_group(group)`.
 
     Raises:
       KeyError: there is none and no default (the names that there are follow), or
@@ -83,6 +86,8 @@ def get(
       >>> float(gradtx.tree.get(state, "learning_rate"))
       0.5
     """
+    if group is not _MISSING:
+        filtering = _both(in_group(group), filtering)
     found = _unshadowed(get_all_with_path(tree, key, filtering))
     if len(found) == 1:
         return found[0][1]
@@ -94,6 +99,12 @@ def get(
         f"{key!r} is at several places: {_written(found)}. Choose with "
         f"filtering=lambda path, value: ..., or take get_all_with_path."
     )
+
+
+def _both(one: Filter, other: Filter | None) -> Filter:
+    if other is None:
+        return one
+    return lambda path, value: one(path, value) and other(path, value)
 
 
 def set(tree: Any, filtering: Filter | None = None, /, **changes: Any) -> Any:
@@ -131,10 +142,10 @@ def set(tree: Any, filtering: Filter | None = None, /, **changes: Any) -> Any:
                 filtering is None or filtering(path, node)
             ):
                 return fit(new, node, jax.tree_util.keystr(path))
-        children, treedef = _children(node)
+        below, treedef = children(node)
         if treedef is None:
             return node
-        return treedef.unflatten([replaced((*path, k), x) for k, x in children])
+        return treedef.unflatten([replaced((*path, k), x) for k, x in below])
 
     return replaced((), tree)
 
@@ -192,38 +203,8 @@ def _holds(dtype: Any, given: Any) -> bool:
     return rank[0] <= rank[1]
 
 
-def _entries(node: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Every node below, the outer before the inner, with its path; the node first."""
-    level = [(path, node)]
-    while level:
-        yield from level
-        level = [
-            ((*at, key), child) for at, x in level for key, child in _children(x)[0]
-        ]
-
-
-def _children(node: Any) -> tuple[list[tuple[Any, Any]], Any]:
-    """One level of a tree: the children with their keys, and the structure."""
-    found, treedef = jax.tree_util.tree_flatten_with_path(
-        node, is_leaf=lambda x: x is not node
-    )
-    if node is None or (len(found) == 1 and found[0][0] == ()):
-        return [], None  # a leaf
-    name = type(node).__name__
-    named = hasattr(node, "_fields")
-    return [
-        (NamedTupleKey(name, key.name) if named and hasattr(key, "name") else key, x)
-        for (key,), x in found
-    ], treedef
-
-
-def _name(key: Any) -> Any:
-    """What a step of a path is called; None for a place in a tuple or a list."""
-    return getattr(key, "name", getattr(key, "key", None))
-
-
 def _is_called(path: Path, value: Any, key: Any) -> bool:
-    if path and _name(path[-1]) == key:
+    if path and name_of(path[-1]) == key:
         return True
     return hasattr(value, "_fields") and type(value).__name__ == key
 
@@ -250,9 +231,9 @@ def _written(found: list[tuple[Path, Any]]) -> str:
 
 def _none_found(tree: Any, key: Any) -> str:
     names = dict.fromkeys(
-        str(_name(path[-1]))
-        for path, _ in _entries(tree)
-        if path and _name(path[-1]) is not None
+        str(name_of(path[-1]))
+        for path, _ in entries(tree)
+        if path and name_of(path[-1]) is not None
     )
     shown = ", ".join(list(names)[:20]) + (", ..." if len(names) > 20 else "")
     text = f"there is no {key!r}; there are {shown or 'no names'}."

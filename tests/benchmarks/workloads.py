@@ -89,6 +89,12 @@ def partitioned(lib):
     return lib.partition(members, rank)
 
 
+def grouped(lib):
+    """Groups that differ in numbers only: as one adamw."""
+    rules = [("w", dict(weight_decay=0.0)), ("qkv", dict(b2=0.99))]
+    return lib.groups(rules, default=adamw(lib))
+
+
 def joined(lib):
     """What a tree of thousands of small leaves wants; Optax's flatten cannot part them.
 
@@ -124,6 +130,7 @@ COMBINATIONS = (
     ),
     Workload("masked_adamw", lambda lib: lib.masked(adamw(lib), is_matrix), "adamw"),
     Workload("partitioned_adamw", partitioned, "adamw"),
+    Workload("grouped_adamw", grouped, "adamw", in_optax=False),
     Workload(
         "injected_adamw",
         lambda lib: lib.inject_hyperparams(lib.adamw)(learning_rate=RATE),
