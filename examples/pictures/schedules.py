@@ -35,6 +35,9 @@ EXAMPLES = MappingProxyType(
                 for peak, steps in ((0.1, 50), (0.08, 60), (0.06, 90))
             ]
         ),
+        "warmup_stable_decay_schedule": gradtx.warmup_stable_decay_schedule(
+            0.0, 0.1, 20, 60, 200
+        ),
         "warmup_constant_schedule": gradtx.warmup_constant_schedule(0.0, 0.1, 40),
         "warmup_cosine_decay_schedule": gradtx.warmup_cosine_decay_schedule(
             0.0, 0.1, 40, 200

@@ -28,10 +28,17 @@ from gradtx.schedules.inverse_sqrt import (
     inverse_sqrt_schedule as inverse_sqrt_schedule,
 )
 from gradtx.schedules.join import join_schedules as join_schedules
+from gradtx.schedules.stable import (
+    warmup_stable_decay_schedule as warmup_stable_decay_schedule,
+)
 from gradtx.schedules.stateful import (
     StatefulSchedule as StatefulSchedule,
     WrappedSchedule as WrappedSchedule,
     WrappedScheduleState as WrappedScheduleState,
+)
+from gradtx.schedules.timescales import (
+    decay_timescale as decay_timescale,
+    rescaled_decay as rescaled_decay,
 )
 from gradtx.schedules.warmup import (
     cosine_onecycle_schedule as cosine_onecycle_schedule,

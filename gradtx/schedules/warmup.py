@@ -15,7 +15,7 @@ from gradtx.schedules.counts import as_steps, is_number, parts
 from gradtx.schedules.join import join_schedules
 
 
-def _warmed_up(init_value: Any, peak_value: Any, warmup_steps: Any, after: Any):
+def warmed_up(init_value: Any, peak_value: Any, warmup_steps: Any, after: Any):
     """The line up, then another schedule; without steps that from the start."""
     check.finite("peak_value", peak_value)
     check.finite("warmup_steps", warmup_steps)
@@ -44,7 +44,7 @@ def warmup_constant_schedule(init_value: Scalar, peak_value: Scalar, warmup_step
       >>> [float(warmup(t)) for t in range(6)]
       [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
     """
-    return _warmed_up(init_value, peak_value, warmup_steps, lambda count: peak_value)
+    return warmed_up(init_value, peak_value, warmup_steps, lambda count: peak_value)
 
 
 @schedule
@@ -97,7 +97,7 @@ def warmup_cosine_decay_schedule(
         weight = half_cosine(left) ** exponent
         return peak_value * weight + end_value * (1 - weight)
 
-    return _warmed_up(init_value, peak_value, warm, decay)
+    return warmed_up(init_value, peak_value, warm, decay)
 
 
 @schedule
@@ -133,7 +133,7 @@ def warmup_exponential_decay_schedule(
     decay = exponential_decay(
         peak_value, transition_steps, decay_rate, transition_begin, staircase, end_value
     )
-    return _warmed_up(init_value, peak_value, warmup_steps, decay)
+    return warmed_up(init_value, peak_value, warmup_steps, decay)
 
 
 @schedule

@@ -2,6 +2,9 @@
 
 from .cases import Case
 
+_STABLE = dict(
+    init_value=0.1, peak_value=0.9, warmup_steps=4, cooldown_steps=9, total_steps=25
+)
 _WARM = {"init_value": 0.1, "peak_value": 0.9, "warmup_steps": 5}
 _DOWN = {"init_value": 0.9, "end_value": 0.1, "transition_steps": 9}
 _HALF = {"transition_steps": 7, "decay_rate": 0.5}
@@ -33,6 +36,13 @@ SCHEDULES = [
     Case("piecewise_interpolate_schedule", _KNOTS | {"interpolate_type": "cosine"}),
     Case("inverse_sqrt_schedule", {"init_value": 0.9}),
     Case("inverse_sqrt_schedule", {"init_value": 0.9, "timescale": 7.5}),
+    Case("warmup_stable_decay_schedule", _STABLE),
+    Case("warmup_stable_decay_schedule", _STABLE | {"shape": "linear"}),
+    Case(
+        "warmup_stable_decay_schedule",
+        _STABLE | {"shape": 1.2, "end_value": 0.1, "warmup_steps": 0},
+    ),
+    Case("warmup_stable_decay_schedule", _STABLE | {"cooldown_steps": 0}),
     Case("cosine_decay_schedule", {"init_value": 0.9, "decay_steps": 20}),
     Case(
         "cosine_decay_schedule",

@@ -89,6 +89,31 @@ def inverse_sqrt_schedule(init_value, timescale=1.0):
     return lambda step: init_value / math.sqrt((step + timescale) / timescale)
 
 
+def warmup_stable_decay_schedule(
+    init_value,
+    peak_value,
+    warmup_steps,
+    cooldown_steps,
+    total_steps,
+    end_value=0.0,
+    shape="1-sqrt",
+):
+    """Haegele 2024: up, level, and down over the last steps."""
+    falls = {"linear": lambda x: 1 - x, "1-sqrt": lambda x: 1 - math.sqrt(x)}
+    fall = falls.get(shape) or (lambda x: (1 - x) ** shape)
+
+    def value(step):
+        if step < warmup_steps:
+            return init_value + (peak_value - init_value) * step / warmup_steps
+        begin = total_steps - cooldown_steps
+        if step < begin or not cooldown_steps:
+            return peak_value
+        x = min((step - begin) / cooldown_steps, 1)
+        return end_value + (peak_value - end_value) * fall(x)
+
+    return value
+
+
 def cosine_decay_schedule(
     init_value, decay_steps, alpha=0.0, exponent=1.0, periodic=False
 ):
