@@ -1,7 +1,5 @@
 """Warm up, stay, and come down at the end."""
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from gradtx.core import check
@@ -19,7 +17,7 @@ def warmup_stable_decay_schedule(
     cooldown_steps: int,
     total_steps: int,
     end_value: Scalar = 0.0,
-    shape: Any = "1-sqrt",
+    shape: str | Scalar = "1-sqrt",
 ):
     """A straight line up, level for most of the time, then down (WSD, a trapezoid).
 
@@ -57,10 +55,10 @@ def warmup_stable_decay_schedule(
     check.finite("end_value", end_value)
     check.at_least("cooldown_steps", cooldown_steps, 0)
     check.at_least("total_steps", total_steps, 1)
-    if isinstance(shape, str) or shape is None:
-        check.choice("shape", shape, ("linear", "1-sqrt"))
-    else:
+    if isinstance(shape, float | int):
         check.positive("shape", shape)
+    else:
+        check.choice("shape", shape, ("linear", "1-sqrt"))
     warm, down, total = map(as_steps, (warmup_steps, cooldown_steps, total_steps))
     if all(map(is_number, (warm, down, total))) and max(warm, 0) + down > total:
         raise ValueError(
@@ -73,7 +71,7 @@ def warmup_stable_decay_schedule(
         if shape == "1-sqrt":
             weight = 1 - jnp.sqrt(done)
         else:
-            weight = left if shape == "linear" else left**shape
+            weight = left if isinstance(shape, str) else left**shape
         return end_value + (peak_value - end_value) * weight
 
     return warmed_up(init_value, peak_value, warm, after)
