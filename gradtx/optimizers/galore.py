@@ -57,7 +57,7 @@ class GaLoreDimensionNumbers(NamedTuple):
 class GaLoreState(NamedTuple):
     count: jax.Array  # steps taken, int32
     base_optimizer_state: State  # of the projected leaves
-    projector: Updates  # its columns are the basis; (0, 0) where none is projected
+    projector: Updates  # its columns are the basis; None where none is projected
 
 
 # One for all leaves of two or more axes, a tree of them with None for leaves that are
@@ -140,9 +140,9 @@ def scale_by_galore(
         for i, matrix in enumerate(matrices(params)):
             if absent(leaves[i]):
                 continue
-            dtype = slot_dtype(leaves[i])
-            bases[i] = jnp.zeros([0, 0] if matrix is None else matrix.basis, dtype)
+            bases[i] = None
             if matrix is not None:
+                bases[i] = jnp.zeros(matrix.basis, slot_dtype(leaves[i]))
                 low[i] = jnp.zeros(matrix.low, jnp.result_type(leaves[i]))
         state = tx.init(treedef.unflatten(low))
         return GaLoreState(jnp.zeros([], jnp.int32), state, treedef.unflatten(bases))
