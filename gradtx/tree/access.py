@@ -224,7 +224,8 @@ def _name(key: Any) -> Any:
 
 def _is_called(path: Path, value: Any, key: Any) -> bool:
     if path and _name(path[-1]) == key:
-        return True
+        # A field of None is one that this state has not: a rate that is a number.
+        return not (value is None and isinstance(path[-1], NamedTupleKey))
     return hasattr(value, "_fields") and type(value).__name__ == key
 
 
