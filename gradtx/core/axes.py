@@ -98,18 +98,19 @@ def check_alone(axis_name: Any) -> None:
 _WHOLE = "Use jit with sharded arrays, which sees whole leaves."
 
 
-def need_all(x: Any, axis_name: Any) -> None:
+def need_all(x: Any, axis_name: Any, path: str = "") -> None:
     """Raise if the type of a leaf says that each device has its own part, or other one.
 
     For a rule that adds up nothing over devices. With `()` each device goes by itself.
     """
     found = varying(x)
     if axis_name is None and found and not _apart.get():
+        which = f"updates{path}" if path else "this one"
         raise failure(
-            f"looks at rows and columns of whole leaves, and this one, of shape "
-            f"{jnp.shape(x)}, differs between devices along {sorted(found)}. {_WHOLE} "
-            f"Average first (average_across) if these are gradients of different data, "
-            f"or give axis_name=() if each device has matrices of its own.",
+            f"looks at whole leaves, and {which}, of shape {jnp.shape(x)}, differs "
+            f"between devices along {sorted(found)}. {_WHOLE} Average first "
+            f"(average_across) if these are gradients of different data, or give "
+            f"axis_name=() if each device has a whole one of its own.",
             SplitLeafError,
         )
 

@@ -181,7 +181,8 @@ def scale_by_factored_rms(
         return -jnp.expm1(power), jnp.exp(power)
 
     def rule(g, v_row, v_col, v, keep, fresh):
-        need_all(g, axis_name)
+        if g.ndim > 1 or clipping_threshold is not None:
+            need_all(g, axis_name)
         least = jnp.finfo(g.dtype).eps if epsilon is None else epsilon
         added = 0.0 if as_pytorch else least
 

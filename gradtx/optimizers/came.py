@@ -109,7 +109,8 @@ def scale_by_came(
         return g * inverse_root(v)
 
     def rule(g, mu, v_row, v_col, v, s_row, s_col):
-        need_all(g, axis_name)
+        if g.ndim > 1 or clipping_threshold is not None:
+            need_all(g, axis_name)
         axes = factored_axes(g.shape, min_dim_size_to_factor)
         if axes is None:
             v = b2 * v + (1 - b2) * (abs_sq(g) + eps)

@@ -158,7 +158,7 @@ def scale_by_galore(
         groups = {}
         for i, matrix in enumerate(matrices(updates)):
             if matrix is not None:
-                need_all(leaves[i], axis_name)
+                need_all(leaves[i], axis_name, paths_of(updates)[i][0])
                 groups.setdefault(matrix, []).append(i)
         low = list(leaves)
         for matrix, here in groups.items():

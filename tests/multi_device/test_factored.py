@@ -88,6 +88,31 @@ def test_devices_with_matrices_of_their_own_go_by_themselves(name):
     np.testing.assert_allclose(found[5], expected, rtol=2e-5, atol=2e-5)
 
 
+@pytest.mark.parametrize("name", ["scale_by_factored_rms", *list(MAKES)[2:]])
+def test_a_vector_is_no_matrix(name):
+    options = {"clipping_threshold": None} if name == "scale_by_came" else {}
+    run = functools.partial(three_steps, MAKES[name](**options))
+    split = jax.shard_map(
+        lambda p: run(p)[0], mesh=mesh_of(N), in_specs=P("data"), out_specs=P("data")
+    )
+    vector = wave(0.0, (16,))
+    found, expected = jax.jit(split)(vector), jax.jit(run)(vector)[0]
+    # Other programs, other fusions.
+    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
+
+
+def test_a_leaf_is_named_where_it_is_refused():
+    tx = gradtx.galore(0.1)
+    run = jax.shard_map(
+        functools.partial(three_steps, tx),
+        mesh=mesh_of(N),
+        in_specs=P("data"),
+        out_specs=P("data"),
+    )
+    with pytest.raises(ValueError, match=r"galore: .*updates\['w'\], of shape \(2, 24"):
+        jax.eval_shape(run, {"w": wave(0.0)})
+
+
 def test_a_matrix_that_all_devices_have_is_not_refused():
     run = functools.partial(three_steps, gradtx.adafactor(0.1))
     found = jax.jit(
