@@ -4,7 +4,10 @@ from gradtx.wrappers.accumulate import (
     MultiSteps as MultiSteps,
     MultiStepsState as MultiStepsState,
 )
-from gradtx.wrappers.cautious import cautious as cautious
+from gradtx.wrappers.cautious import (
+    CautiousState as CautiousState,
+    cautious as cautious,
+)
 from gradtx.wrappers.conditional import (
     ConditionallyMaskState as ConditionallyMaskState,
     ConditionallyTransformState as ConditionallyTransformState,

@@ -81,6 +81,40 @@ def need_whole() -> None:
         )
 
 
+def check_alone(axis_name: Any) -> None:
+    """Raise unless it is None or (): for a rule that adds up nothing over devices.
+
+    Raises:
+      SplitLeafError: the name of an axis.
+    """
+    if names_of(axis_name):
+        raise SplitLeafError(
+            f"axis_name must be None or (), got {axis_name!r}: which rows and columns "
+            f"of a leaf the devices have is not known here, so that nothing is added "
+            f"up over them. {_WHOLE}"
+        )
+
+
+_WHOLE = "Use jit with sharded arrays, which sees whole leaves."
+
+
+def need_all(x: Any, axis_name: Any, path: str = "") -> None:
+    """Raise if the type of a leaf says that each device has its own part, or other one.
+
+    For a rule that adds up nothing over devices. With `()` each device goes by itself.
+    """
+    found = varying(x)
+    if axis_name is None and found and not _apart.get():
+        which = f"updates{path}" if path else "this one"
+        raise failure(
+            f"looks at whole leaves, and {which}, of shape {jnp.shape(x)}, differs "
+            f"between devices along {sorted(found)}. {_WHOLE} Average first "
+            f"(average_across) if these are gradients of different data, or give "
+            f"axis_name=() if each device has a whole one of its own.",
+            SplitLeafError,
+        )
+
+
 def varying(x: Any) -> frozenset[str]:
     """The mesh axes along which devices may hold other values, as the type says.
 

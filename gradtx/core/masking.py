@@ -146,6 +146,11 @@ def stands_for_all(tree: Any) -> bool:
     return getattr(tree, "stands_for_all", False)
 
 
+def is_placeholder(x: Any) -> bool:
+    """Whether it stands for a parameter or for all, as `tree.map_params` has it."""
+    return hasattr(x, "stands_for_all")
+
+
 def _is_bool(keep: Any) -> bool:
     """Whether it is a bool that is known now, as no tracer's value is."""
     if isinstance(keep, bool | np.bool_):

@@ -23,6 +23,8 @@ _SHOWN = ("learning_rate", "weight_decay")
 # What they hold besides of narrow parameters only, and a field that shows which those
 # are.
 _OF_NARROW = {"delta": "x0", "x": "z"}
+# Where Optax has an array of size 0 for a leaf without an entry, gradtx None.
+_OR_NONE = ("projector",)
 
 
 def from_optax(tx: Any, state: Any, like: Any = None) -> Any:
@@ -36,8 +38,8 @@ def from_optax(tx: Any, state: Any, like: Any = None) -> Any:
       state: the state that Optax's has.
       like: `tx.init(params)`, or a tree of shapes like it: then shapes are compared,
         and dtypes are gradtx's (float32 at least, where Optax stores bfloat16 moments
-        of bfloat16 parameters). Without it dtypes stay. `flatten`, `lookahead` and
-        others that look at the parameters need it.
+        of bfloat16 parameters). Without it dtypes stay. `flatten` and others that look
+        at the parameters need it.
 
     Returns:
       The state, in arrays of its own.
@@ -145,6 +147,10 @@ class _Conversion:
             old = getattr(target, name)
             if name in source._fields:
                 made[name] = self.node(old, getattr(source, name), f"{path}.{name}")
+                if name in _OR_NONE and isinstance(old, Placeholder):
+                    made[name] = jax.tree.map(
+                        lambda x: x if x.size else None, made[name]
+                    )
             else:
                 made[name] = self.missing(target, source, name, path)
         for name in source._fields:
@@ -243,7 +249,7 @@ class _Conversion:
             )
         return treedef.unflatten(
             x
-            if x is None or isinstance(x, tuple)
+            if x is None or isinstance(x, tuple) or (y is None and _is_nothing(x))
             else fit(_as_key(_as_one(y, x), x), x, f"{self.name}: {path}")
             for x, y in zip(old, new, strict=True)
         )
@@ -257,6 +263,11 @@ def _as_key(value: Any, like: Any) -> Any:
     if new == wanted:
         return value
     return jax.random.key_data(value) if new else jax.random.wrap_key_data(value)
+
+
+def _is_nothing(x: Any) -> bool:
+    """An array of size 0, which stands for none, as GaLore's bases in Optax."""
+    return getattr(x, "size", None) == 0
 
 
 def _stops(x: Any) -> bool:

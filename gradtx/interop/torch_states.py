@@ -20,6 +20,7 @@ from gradtx.interop.torch_saved import (
     parameters_of,
     shapes_of,
 )
+from gradtx.interop.torch_wrapped import is_wrapped, wrapped
 from gradtx.optimizers.adam import scale_by_adam
 from gradtx.optimizers.rmsprop import scale_by_rms, scale_by_stddev
 from gradtx.transforms.decay import AddDecayedWeightsState, add_decayed_weights
@@ -46,13 +47,16 @@ def from_torch(
     Args:
       tx: `adam`, `adamw`, `sgd`, `rmsprop`, or their parts; chained with what has no
         state (clipping, decay), within `maximize`, and in `partition` where there are
-        several groups.
+        several groups. Within `inject_hyperparams` the learning rate that PyTorch has
+        stopped with goes before the one of `tx`; within `MultiSteps` no micro-batch
+        is gathered yet.
       state_dict: `optimizer.state_dict()`, its tensors as they are or as arrays.
       names: a tree like the parameters; at each leaf the parameter's number in the
         state_dict (its place in `model.parameters()`), or its name, if the optimizer
         was given names (`model.named_parameters()`).
       params: the parameters or their shapes, to compare the shapes with.
-      step: the number of steps taken, for a schedule with `SGD`, which does not count.
+      step: the number of steps taken, for `SGD`, which does not count, with a schedule
+        or `MultiSteps`.
 
     Returns:
       The state, in arrays of its own.
@@ -107,6 +111,8 @@ class _Run:
             )
         if factory is partition:
             return self.groups(tx, state, owned)
+        if is_wrapped(factory):
+            return wrapped(self, tx, state, owned)
         handler = _HANDLERS.get(factory)
         if handler is not None:
             return handler(self, call.bound.arguments, state, owned)
@@ -134,6 +140,10 @@ class _Run:
             part = state.inner_states[label].inner_state
             made[label] = MaskedState(self.part(inner_of("tx", member), part, mine))
         return PartitionState(made)
+
+    def counts(self, owned: Owned) -> bool:
+        """Whether it is known how many steps were taken."""
+        return self.step is not None or any(p and "step" in p.state for p in owned)
 
     def count(self, owned: Owned) -> int:
         """The steps taken, the same for all."""
@@ -264,8 +274,8 @@ def _trace(run: _Run, arguments: Any, state: Any, owned: Owned) -> Any:
     factor = None if rate is None else lambda p: -as_array(p.group["lr"])
     made = {"trace": run.fill(state.trace, owned, "momentum_buffer", factor)}
     if "count" in state._fields:  # whether a first gradient was seen is all it is for
-        counts = run.step is not None or any(p and "step" in p.state for p in owned)
-        made["count"] = jnp.array(run.count(owned) if counts else 1, jnp.int32)
+        count = run.count(owned) if run.counts(owned) else 1
+        made["count"] = jnp.array(count, jnp.int32)
     return type(state)(**made)
 
 

@@ -62,9 +62,9 @@ _TEXT = {
         ZoomLinesearchInfo
     """,
     "assignment": "base_hungarian_algorithm hungarian_algorithm",
-    # `cautious` is of the next version; its state is the inner one's here.
+    # `cautious` and its state are of the next version.
     "contrib": """
-        acprop ademamix adopt cautious cocob COCOBState dadapt_adamw
+        acprop ademamix adopt cautious CautiousState cocob COCOBState dadapt_adamw
         DAdaptAdamWState differentially_private_aggregate
         DifferentiallyPrivateAggregateState dog DoGState dowg DoWGState dpsgd galore
         GaLoreDimensionNumbers GaLoreState hutchinson_estimator_diag_hessian

@@ -5,6 +5,7 @@ from gradtx import (
     ademamix as ademamix,
     adopt as adopt,
     cautious as cautious,
+    CautiousState as CautiousState,
     cocob as cocob,
     COCOBState as COCOBState,
     dadapt_adamw as dadapt_adamw,

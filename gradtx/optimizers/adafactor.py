@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core import check
+from gradtx.core.axes import AxisName, check_alone, need_all
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import leafwise, reduced
 from gradtx.core.masking import MaskOrFn
@@ -96,6 +97,7 @@ def scale_by_factored_rms(
     *,
     clipping_threshold: Scalar | None = None,
     as_pytorch: bool = False,
+    axis_name: AxisName = None,
 ):
     """Divide by the root of a second moment that is kept as a row and a column.
 
@@ -134,9 +136,13 @@ def scale_by_factored_rms(
         least value: of mean(R_t), and its square of V_t. `None` for epsilon is then, as
         torch's default, the distance from 1 to the next number of the dtype that is
         computed in, at least float32.
+      axis_name: `()` for leaves that differ between devices inside of `shard_map`, of
+        which each device has whole matrices; leaves that are split take `jit` with
+        sharded arrays.
 
     Raises:
-      ValueError: a number out of range; no epsilon without `as_pytorch`.
+      ValueError: a number out of range; no epsilon without `as_pytorch`; the name of an
+        axis, or a leaf that differs between devices.
 
     Source: Shazeer & Stern, Adafactor: adaptive learning rates with sublinear memory
     cost (2018), algorithm 4, with means for its sums, and section 7.2 for b_t.
@@ -156,6 +162,7 @@ def scale_by_factored_rms(
     check.count("min_dim_size_to_factor", min_dim_size_to_factor)
     if epsilon is not None or not as_pytorch:
         check.nonnegative("epsilon", epsilon)
+    check_alone(axis_name)
 
     def axes_of(x):
         if as_pytorch:
@@ -174,6 +181,8 @@ def scale_by_factored_rms(
         return -jnp.expm1(power), jnp.exp(power)
 
     def rule(g, v_row, v_col, v, keep, fresh):
+        if g.ndim > 1 or clipping_threshold is not None:
+            need_all(g, axis_name)
         least = jnp.finfo(g.dtype).eps if epsilon is None else epsilon
         added = 0.0 if as_pytorch else least
 
@@ -239,6 +248,7 @@ def adafactor(
     min_scale: Scalar = 1e-3,
     decay_rate_fn: Callable[[Any, Any], Any] | None = None,
     as_pytorch: bool = False,
+    axis_name: AxisName = None,
 ):
     """Adafactor: steps relative to the parameters, with little memory.
 
@@ -257,7 +267,7 @@ def adafactor(
     Args:
       learning_rate: a finite number or a schedule, relative to the parameters; `None`
         is 1. The paper has min(1e-2, 1 / sqrt(t)), T5 1e-3.
-      min_dim_size_to_factor, decay_rate, factored, decay_rate_fn: see
+      min_dim_size_to_factor, decay_rate, factored, decay_rate_fn, axis_name: see
         `scale_by_factored_rms`.
       decay_offset: its `step_offset`.
       multiply_by_parameter_scale: whether steps are relative to the parameters, see
@@ -303,6 +313,7 @@ def adafactor(
             decay_rate_fn,
             clipping_threshold=clipping_threshold,
             as_pytorch=as_pytorch,
+            axis_name=axis_name,
         )
     ]
     if clipping_threshold is not None:
@@ -314,7 +325,7 @@ def adafactor(
     if learning_rate is not None:
         steps.append(scale_by_learning_rate(learning_rate, flip_sign=False))
     if multiply_by_parameter_scale:
-        steps.append(scale_by_param_block_rms(min_scale))
+        steps.append(scale_by_param_block_rms(min_scale, axis_name=axis_name))
     if momentum is not None:
         check.decay("momentum", momentum)
         steps.append(ema(momentum, debias=False, accumulator_dtype=dtype_momentum))

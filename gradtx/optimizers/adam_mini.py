@@ -7,7 +7,14 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import check
-from gradtx.core.axes import need_whole
+from gradtx.core.axes import (
+    AxisName,
+    across,
+    axes_of,
+    names_of,
+    need_whole,
+    size_of,
+)
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import filled, reduced, zeros
 from gradtx.core.masking import MaskOrFn, spread_list
@@ -46,6 +53,7 @@ def scale_by_adam_mini(
     *,
     blocks: BlocksOrFn = "output",
     nu_dtype: Any = None,
+    axis_name: AxisName = None,
 ):
     """Divide the average gradient by one root of the second moment for each block.
 
@@ -77,10 +85,15 @@ def scale_by_adam_mini(
       blocks: "output"; "leaf", one for each leaf; "entry", which is Adam; or a tuple of
         axes, along which each index is a block. A tree of these like the parameters (or
         a prefix of it), or a function from the parameters to one.
+      axis_name: mesh axes over which the blocks themselves are split evenly, inside of
+        `pmap` or `shard_map`: inputs of a kernel, not outputs. A leaf of which each
+        device has whole blocks needs `()`; with both kinds, `partition` gives each its
+        own.
 
     Raises:
-      ValueError: a number out of range, blocks that do not fit or are none of these;
-        the leaf is named.
+      ValueError: a number out of range, blocks that do not fit or are none of these,
+        the leaf is named; an axis that is not there, or a leaf that differs along one
+        that is not named.
 
     Source: Zhang et al., Adam-mini: use fewer learning rates to gain more (2024),
     algorithms 1 to 3, without the decay.
@@ -97,12 +110,14 @@ def scale_by_adam_mini(
     check.decay("b1", b1)
     check.decay("b2", b2)
     check.nonnegative("eps", eps)
+    names_of(axis_name)
 
     def rule(g, mu, nu, mu_factor, nu_factor):
         mu = b1 * mu + (1 - b1) * g
         over = tuple(i for i, n in enumerate(nu.shape) if n == 1)
-        entries = max(g.size // max(nu.size, 1), 1)
-        total = jnp.sum(abs_sq(g), axis=over, keepdims=True)
+        axes = axes_of(g, axis_name)
+        entries = max(g.size // max(nu.size, 1), 1) * size_of(axes)
+        total = across(jnp.sum(abs_sq(g), axis=over, keepdims=True), axes)
         nu = b2 * nu + (1 - b2) / entries * total
         scale = divide(mu_factor, root(nu_factor * nu) + eps, eps)
         return scale * mu, mu, nu
@@ -171,6 +186,7 @@ def adam_mini(
     *,
     blocks: BlocksOrFn = "output",
     nu_dtype: Any = None,
+    axis_name: AxisName = None,
 ):
     """Adam-mini: `scale_by_adam_mini`, then weight decay, then the learning rate.
 
@@ -180,7 +196,8 @@ def adam_mini(
 
     Args:
       learning_rate: a finite number or a schedule.
-      b1, b2, eps, mu_dtype, blocks, nu_dtype: see `scale_by_adam_mini`.
+      b1, b2, eps, mu_dtype, blocks, nu_dtype, axis_name: see
+        `scale_by_adam_mini`.
       weight_decay, mask: see `add_decayed_weights`; decoupled, as in `adamw`.
 
     Raises:
@@ -198,7 +215,15 @@ def adam_mini(
       ((5, 1), (1, 3))
     """
     return chain(
-        scale_by_adam_mini(b1, b2, eps, mu_dtype, blocks=blocks, nu_dtype=nu_dtype),
+        scale_by_adam_mini(
+            b1,
+            b2,
+            eps,
+            mu_dtype,
+            blocks=blocks,
+            nu_dtype=nu_dtype,
+            axis_name=axis_name,
+        ),
         add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
     )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradtx.core import check
-from gradtx.core.axes import need_whole
+from gradtx.core.axes import AxisName, check_alone, need_all, need_whole
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import Slot, filled, slot_dtype
 from gradtx.core.masking import MaskOrFn
@@ -50,6 +50,7 @@ def scale_by_apollo(
     max_growth: Scalar | None = 1.01,
     key: chex.PRNGKey | int = 0,
     nu_dtype: Any = None,
+    axis_name: AxisName = None,
 ):
     """Scale a matrix of gradients by what Adam does to a random projection of it.
 
@@ -81,9 +82,13 @@ def scale_by_apollo(
         `None` for no limit.
       key: a random key, or an int as a seed; it is not kept in the state. Each leaf has
         its own by its place, and each stretch of `update_proj_gap` steps.
+      axis_name: `()` for matrices that differ between devices inside of `shard_map`, of
+        which each device has its own, whole; those that are split take `jit` with
+        sharded arrays.
 
     Raises:
-      ValueError: a number out of range, or another scaling.
+      ValueError: a number out of range, another scaling, the name of an axis, or a
+        matrix that differs between devices.
 
     Source: Zhu et al., APOLLO: SGD-like memory, AdamW-level performance (2024),
     algorithm 1, with the norm-growth limiter.
@@ -105,6 +110,7 @@ def scale_by_apollo(
     check.choice("scaling", scaling, ("channel", "tensor"))
     if max_growth is not None:
         check.positive("max_growth", max_growth)
+    check_alone(axis_name)
 
     def moments(g, mu, nu, mu_factor, nu_factor):
         mu = b1 * mu + (1 - b1) * g
@@ -112,6 +118,8 @@ def scale_by_apollo(
         return divide(mu_factor * mu, root(nu_factor * nu) + eps, eps), mu, nu
 
     def rule(g, mu, nu, norm, place, key, mu_factor, nu_factor):
+        if g.ndim == 2:
+            need_all(g, axis_name)
         axis = projected_axis(g, rank)
         if axis is None:
             return *moments(g, mu, nu, mu_factor, nu_factor), norm, place
@@ -210,6 +218,7 @@ def apollo(
     max_growth: Scalar | None = 1.01,
     key: chex.PRNGKey | int = 0,
     nu_dtype: Any = None,
+    axis_name: AxisName = None,
 ):
     """APOLLO: `scale_by_apollo`, then weight decay, then the learning rate.
 
@@ -219,7 +228,7 @@ def apollo(
       learning_rate: a finite number or a schedule; the paper has 1e-2, ten times
         Adam's.
       rank, update_proj_gap, scale, b1, b2, eps, mu_dtype, scaling, max_growth, key,
-        nu_dtype: see `scale_by_apollo`.
+        nu_dtype, axis_name: see `scale_by_apollo`.
       weight_decay, mask: see `add_decayed_weights`; decoupled, as in `adamw`.
 
     Raises:
@@ -247,6 +256,7 @@ def apollo(
             max_growth=max_growth,
             key=key,
             nu_dtype=nu_dtype,
+            axis_name=axis_name,
         ),
         add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),
@@ -269,6 +279,7 @@ def apollo_mini(
     max_growth: Scalar | None = 1.01,
     key: chex.PRNGKey | int = 0,
     nu_dtype: Any = None,
+    axis_name: AxisName = None,
 ):
     """APOLLO-Mini: `apollo` of rank one, with one scale for each matrix.
 
@@ -276,7 +287,7 @@ def apollo_mini(
 
     Args:
       learning_rate, rank, update_proj_gap, b1, b2, eps, mu_dtype, weight_decay, mask,
-        max_growth, key, nu_dtype: see `apollo`.
+        max_growth, key, nu_dtype, axis_name: see `apollo`.
       scale: see `scale_by_apollo`; the paper has sqrt(128).
 
     Raises:
@@ -308,4 +319,5 @@ def apollo_mini(
         max_growth=max_growth,
         key=key,
         nu_dtype=nu_dtype,
+        axis_name=axis_name,
     )

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from gradtx.core import check
+from gradtx.core.axes import AxisName, check_alone, need_all
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import leafwise, reduced, zeros
 from gradtx.core.masking import MaskOrFn
@@ -41,6 +42,7 @@ def scale_by_came(
     mu_dtype: Any = None,
     *,
     min_dim_size_to_factor: int = 2,
+    axis_name: AxisName = None,
 ):
     """Average Adafactor's updates, and divide by how far they are from the average.
 
@@ -71,9 +73,11 @@ def scale_by_came(
         `None` does not clip.
       mu_dtype: dtype of mu; by default the parameter's, at least float32.
       min_dim_size_to_factor: least length of both axes of a matrix that is factored.
+      axis_name: see `scale_by_factored_rms`.
 
     Raises:
-      ValueError: a number out of range.
+      ValueError: a number out of range, the name of an axis, or a leaf that differs
+        between devices.
 
     Source: Luo et al., CAME: confidence-guided adaptive memory efficient optimization
     (2023), algorithm 2, with means for its sums.
@@ -93,6 +97,7 @@ def scale_by_came(
     if clipping_threshold is not None:
         check.positive("clipping_threshold", clipping_threshold)
     check.count("min_dim_size_to_factor", min_dim_size_to_factor)
+    check_alone(axis_name)
 
     def inverse(axes, b, new, row, col):
         """1 / sqrt(factored), as two factors, and the new row and column."""
@@ -104,6 +109,8 @@ def scale_by_came(
         return g * inverse_root(v)
 
     def rule(g, mu, v_row, v_col, v, s_row, s_col):
+        if g.ndim > 1 or clipping_threshold is not None:
+            need_all(g, axis_name)
         axes = factored_axes(g.shape, min_dim_size_to_factor)
         if axes is None:
             v = b2 * v + (1 - b2) * (abs_sq(g) + eps)
@@ -166,6 +173,7 @@ def came(
     mask: MaskOrFn | None = None,
     *,
     min_dim_size_to_factor: int = 2,
+    axis_name: AxisName = None,
 ):
     """CAME: `scale_by_came`, then weight decay, then the learning rate.
 
@@ -174,7 +182,7 @@ def came(
     Args:
       learning_rate: a finite number or a schedule; that of Adam is a start.
       b1, b2, b3, eps, eps_confidence, clipping_threshold, mu_dtype,
-        min_dim_size_to_factor: see `scale_by_came`.
+        min_dim_size_to_factor, axis_name: see `scale_by_came`.
       weight_decay, mask: see `add_decayed_weights`; decoupled, as in `adamw`.
 
     Raises:
@@ -199,6 +207,7 @@ def came(
             clipping_threshold,
             mu_dtype,
             min_dim_size_to_factor=min_dim_size_to_factor,
+            axis_name=axis_name,
         ),
         add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),

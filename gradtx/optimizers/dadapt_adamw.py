@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from gradtx.core import check
 from gradtx.core.axes import AxisNames, check_axis_name
 from gradtx.core.leafwise import zeros
-from gradtx.core.numerics import abs_sq, after, divide, root, safe_increment
+from gradtx.core.numerics import abs_sq, after, divide, now, root, safe_increment
 from gradtx.core.plan import Inputs, check_shapes, check_state, lift, planned
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import map_present
@@ -25,6 +25,8 @@ class DAdaptAdamWState(NamedTuple):
     estim_lr: jax.Array  # the estimate d, float32 at least
     numerator_weighted: jax.Array  # average of rate <g, s>, float32 at least
     count: jax.Array  # steps taken, int32
+    # The factor of the last step (the first, before), where it is a schedule: float.
+    learning_rate: jax.Array | None = None
 
 
 @transformation
@@ -49,7 +51,8 @@ def dadapt_adamw(
     The inner product and the 1-norm go over the whole tree. As long as there is no
     gradient the estimate stays.
 
-    State: three arrays per parameter, an int32 and two numbers. `update` needs params.
+    State: three arrays per parameter, an int32 and two numbers; the current factor, of
+    a schedule. `update` needs params.
 
     Args:
       learning_rate: a factor, finite, or a schedule that falls from 1, which is
@@ -100,22 +103,28 @@ def dadapt_adamw(
         u = u + rate * weight_decay * p if decays else u
         return -u, m, v, summed(g, s, rate)
 
+    def factor(count):
+        return now("learning_rate", learning_rate, count)
+
     def init(params):
-        dtype = scalar_dtype(params)
+        dtype, count = scalar_dtype(params), jnp.zeros([], jnp.int32)
         return DAdaptAdamWState(
             exp_avg=map_present(zero.init, params),
             exp_avg_sq=map_present(real_zero.init, params),
             grad_sum=map_present(zero.init, params),
             estim_lr=jnp.array(estim_lr0, dtype),
             numerator_weighted=jnp.zeros([], dtype),
-            count=jnp.zeros([], jnp.int32),
+            count=count,
+            learning_rate=factor(count) if callable(learning_rate) else None,
         )
 
     def prepare(updates, state, params):
         check_state(state, DAdaptAdamWState)
         check_shapes(updates, state.exp_avg)
         count, d = safe_increment(state.count), state.estim_lr
-        rate = d * adam_rate(learning_rate, b1, b2, state.count, d.dtype)
+        given = factor(state.count)
+        rate = d * adam_rate(given, b1, b2, state.count, d.dtype)
+        shown = given if callable(learning_rate) else None
         decay = jnp.asarray(b3, d.dtype)
         # Of a constant XLA would store an array.
         eps_now = after(eps, d)
@@ -131,7 +140,7 @@ def dadapt_adamw(
         new_d = larger(d, numerator, size, 1 / (1 - decay))
 
         def rebuild(m, v, s):
-            return DAdaptAdamWState(m, v, s, new_d, numerator, count)
+            return DAdaptAdamWState(m, v, s, new_d, numerator, count, shown)
 
         slots = [state.exp_avg, state.exp_avg_sq, state.grad_sum]
         return Inputs(slots, (rate, fresh)), rebuild

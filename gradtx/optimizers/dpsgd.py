@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 import chex
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from gradtx.core import check
-from gradtx.core.axes import need_whole
+from gradtx.core.axes import AxisNames, axes_of_each, check_axis_name, need_whole
 from gradtx.core.compose import chain
 from gradtx.core.examples import of_examples
 from gradtx.core.plan import check_state, lift
@@ -31,6 +32,7 @@ def differentially_private_aggregate(
     key: chex.PRNGKey | int | None = None,
     *,
     seed: int | None = None,
+    axis_name: AxisNames = None,
 ):
     """Make one private gradient of those of the examples.
 
@@ -53,10 +55,14 @@ def differentially_private_aggregate(
         parts of a complex number have it.
       key: a random key, or an int as a seed.
       seed: the older name of an int for `key`.
+      axis_name: mesh axes over which leaves are split, see `clip_by_global_norm`; each
+        part has noise of its own. Where the examples are split use `jit` with sharded
+        arrays: devices with parts of the batch would each add the noise of the whole.
 
     Raises:
       ValueError: a number out of range, or not exactly one of key and seed; in
-        `update`, gradients that are not of the same examples.
+        `update`, gradients that are not of the same examples, an axis that is not
+        there, or a leaf that differs along one that is not named.
 
     Source: Abadi et al., Deep learning with differential privacy (2016), algorithm 1.
 
@@ -74,6 +80,7 @@ def differentially_private_aggregate(
             "differentially_private_aggregate needs a random key: give either key or "
             "seed."
         )
+    check_axis_name(axis_name)
     start: Any = seed if key is None else key
 
     def rule(total, noise, deviation, examples):
@@ -92,7 +99,10 @@ def differentially_private_aggregate(
         check_state(state, DifferentiallyPrivateAggregateState)
         check_inexact(leaves_of(updates)[0], updates)
         examples = batch_size(updates)
-        totals, _ = per_example_global_norm_clip(updates, l2_norm_clip)
+        axes = axes_of_each(updates, axis_name)
+        totals, _ = per_example_global_norm_clip(
+            updates, l2_norm_clip, axis_name=axis_name
+        )
         leaves, treedef = leaves_of(totals)
         there = [i for i, x in enumerate(leaves) if not absent(x)]
         if there and not examples:
@@ -101,6 +111,8 @@ def differentially_private_aggregate(
         noise = list(leaves)
         for i, own in zip(there, keys, strict=True):
             x = leaves[i]
+            if axes[i]:
+                own = jax.random.fold_in(own, lax.axis_index(axes[i]))
             noise[i] = jax.random.normal(own, x.shape, x.dtype)
         deviation = l2_norm_clip * noise_multiplier
         new, _ = noised(
@@ -119,6 +131,8 @@ def dpsgd(
     seed: chex.PRNGKey | int,
     momentum: Scalar | None = None,
     nesterov: bool = False,
+    *,
+    axis_name: AxisNames = None,
 ):
     """DP-SGD: `differentially_private_aggregate`, momentum, then the learning rate.
 
@@ -127,7 +141,8 @@ def dpsgd(
 
     Args:
       learning_rate: a finite number or a schedule.
-      l2_norm_clip, noise_multiplier: see `differentially_private_aggregate`.
+      l2_norm_clip, noise_multiplier, axis_name: see
+        `differentially_private_aggregate`.
       seed: an int, or a random key.
       momentum: part of the velocity kept, in [0, 1); `None` for none. It is computed
         from what is private already, and costs no privacy.
@@ -152,7 +167,9 @@ def dpsgd(
     """
     velocity = identity() if momentum is None else trace(momentum, nesterov)
     return chain(
-        differentially_private_aggregate(l2_norm_clip, noise_multiplier, key=seed),
+        differentially_private_aggregate(
+            l2_norm_clip, noise_multiplier, key=seed, axis_name=axis_name
+        ),
         velocity,
         scale_by_learning_rate(learning_rate),
     )

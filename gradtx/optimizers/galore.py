@@ -10,7 +10,13 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradtx.core import check
-from gradtx.core.axes import need_whole
+from gradtx.core.axes import (
+    AxisName,
+    alike,
+    check_alone,
+    need_all,
+    need_whole,
+)
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import slot_dtype
 from gradtx.core.masking import MaskOrFn, spread_list
@@ -51,7 +57,7 @@ class GaLoreDimensionNumbers(NamedTuple):
 class GaLoreState(NamedTuple):
     count: jax.Array  # steps taken, int32
     base_optimizer_state: State  # of the projected leaves
-    projector: Updates  # its columns are the basis; (0, 0) where none is projected
+    projector: Updates  # its columns are the basis; None where none is projected
 
 
 # One for all leaves of two or more axes, a tree of them with None for leaves that are
@@ -66,6 +72,8 @@ def scale_by_galore(
     scale: Scalar = 1.0,
     base_optimizer: Any = None,
     weight_dimension_numbers: DimensionNumbersOrFn | None = None,
+    *,
+    axis_name: AxisName = None,
 ):
     """Run another transformation in the space of the gradient's singular vectors.
 
@@ -95,9 +103,13 @@ def scale_by_galore(
         one for all leaves of two or more axes, a tree of them like the parameters (or a
         prefix of it) with `None` for leaves that are not projected, or a function from
         the parameters to one. By default leaves of two axes are the matrices.
+      axis_name: `()` for matrices that differ between devices inside of `shard_map`, of
+        which each device has its own, whole; those that are split take `jit` with
+        sharded arrays.
 
     Raises:
-      ValueError: a number out of range, or axes that are not all axes of a leaf.
+      ValueError: a number out of range, axes that are not all axes of a leaf, the name
+        of a mesh axis, or a matrix that differs between devices.
       TypeError: base_optimizer is not a transformation.
 
     Source: Zhao et al., GaLore: memory-efficient LLM training by gradient low-rank
@@ -115,6 +127,7 @@ def scale_by_galore(
     check.count("rank", rank, 1)
     check.count("update_proj_gap", update_proj_gap, 1)
     check.finite("scale", scale)
+    check_alone(axis_name)
     given = scale_by_adam() if base_optimizer is None else base_optimizer
     tx = inner_of("scale_by_galore: base_optimizer", given)
 
@@ -127,9 +140,9 @@ def scale_by_galore(
         for i, matrix in enumerate(matrices(params)):
             if absent(leaves[i]):
                 continue
-            dtype = slot_dtype(leaves[i])
-            bases[i] = jnp.zeros([0, 0] if matrix is None else matrix.basis, dtype)
+            bases[i] = None
             if matrix is not None:
+                bases[i] = jnp.zeros(matrix.basis, slot_dtype(leaves[i]))
                 low[i] = jnp.zeros(matrix.low, jnp.result_type(leaves[i]))
         state = tx.init(treedef.unflatten(low))
         return GaLoreState(jnp.zeros([], jnp.int32), state, treedef.unflatten(bases))
@@ -145,6 +158,7 @@ def scale_by_galore(
         groups = {}
         for i, matrix in enumerate(matrices(updates)):
             if matrix is not None:
+                need_all(leaves[i], axis_name, paths_of(updates)[i][0])
                 groups.setdefault(matrix, []).append(i)
         low = list(leaves)
         for matrix, here in groups.items():
@@ -205,7 +219,7 @@ def _down(matrix: _Matrix) -> PerLeaf:
 
     def down(leaf: Any, anew: Any) -> Any:
         g, basis = matrix.of(leaf[0]), leaf[1]
-        basis = lax.cond(anew, singular, lambda g, basis: basis, g, basis)
+        basis = lax.cond(anew, singular, lambda g, basis: alike(basis, g), g, basis)
         if matrix.left:
             return _product(basis.conj().T, g), basis
         return _product(g, basis), basis
@@ -283,6 +297,8 @@ def galore(
     weight_decay: ScalarOrSchedule = 0.0,
     mask: MaskOrFn | None = None,
     weight_dimension_numbers: DimensionNumbersOrFn | None = None,
+    *,
+    axis_name: AxisName = None,
 ):
     """GaLore: `scale_by_galore`, then weight decay, then the learning rate.
 
@@ -291,8 +307,8 @@ def galore(
 
     Args:
       learning_rate: a finite number or a schedule.
-      rank, update_proj_gap, scale, base_optimizer, weight_dimension_numbers: see
-        `scale_by_galore`. A base optimizer with a rate of its own wants
+      rank, update_proj_gap, scale, base_optimizer, weight_dimension_numbers,
+        axis_name: see `scale_by_galore`. A base optimizer with a rate of its own wants
         learning_rate -1.0: it goes downhill already.
       weight_decay, mask: see `add_decayed_weights`; decoupled, in the full space.
 
@@ -314,7 +330,12 @@ def galore(
     """
     return chain(
         scale_by_galore(
-            rank, update_proj_gap, scale, base_optimizer, weight_dimension_numbers
+            rank,
+            update_proj_gap,
+            scale,
+            base_optimizer,
+            weight_dimension_numbers,
+            axis_name=axis_name,
         ),
         add_decayed_weights(weight_decay, mask),
         scale_by_learning_rate(learning_rate),

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 
 from gradtx.core import check
 from gradtx.core.compose import chain
-from gradtx.core.leafwise import initial, leafwise, zeros
-from gradtx.core.numerics import abs_sq, as_float, divide, value_at
+from gradtx.core.leafwise import filled, initial, zeros
+from gradtx.core.numerics import abs_sq, as_float, divide, now, safe_increment
+from gradtx.core.plan import Inputs, check_shapes, check_state, planned
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Params, Scalar, ScalarOrSchedule, Updates
 from gradtx.transforms.decay import add_decayed_weights
@@ -19,6 +20,8 @@ class MadgradState(NamedTuple):
     grad_sum_sq: Updates  # weighted sum of squares, real, like params, float32 at least
     s: Updates  # weighted sum of gradients, shaped like params, float32 at least
     x0: Params  # where it began, shaped like params, float32 at least
+    # Of the last step (the first, before), where it is a schedule: float.
+    learning_rate: jax.Array | None = None
 
 
 @transformation
@@ -34,7 +37,8 @@ def scale_by_madgrad(
 
     The learning rate is part of it, and the updates lead downhill.
 
-    State: three arrays per parameter and one int32. `update` needs params.
+    State: three arrays per parameter and one int32; the current rate, of a schedule.
+    `update` needs params.
 
     Args:
       learning_rate: a finite number or a schedule; eps is added to it, as the authors
@@ -59,26 +63,39 @@ def scale_by_madgrad(
     check.decay("momentum", momentum)
     check.nonnegative("eps", eps)
 
-    def scalars(count):
-        rate = learning_rate
-        if callable(learning_rate):
-            rate = value_at("learning_rate", learning_rate, count - 1)
-        return ((as_float(rate) + eps) * jnp.sqrt(as_float(count)),)
-
     def rule(g, p, total, s, x0, weight):
         total = total + weight * abs_sq(g)
         s = s + weight * g
         z = x0 - divide(s, _cube_root(total) + eps, eps)
         return (1 - momentum) * (z - p), total, s, x0
 
-    return leafwise(
-        MadgradState,
-        rule,
-        scalars=scalars,
-        with_params=True,
-        grad_sum_sq=zeros(real=True),
-        s=zeros(),
-        x0=initial(),
+    def rate_of(count):
+        return now("learning_rate", learning_rate, count)
+
+    def init(params):
+        count = jnp.zeros([], jnp.int32)
+        return MadgradState(
+            count=count,
+            grad_sum_sq=filled(zeros(real=True), params),
+            s=filled(zeros(), params),
+            x0=filled(initial(), params),
+            learning_rate=rate_of(count) if callable(learning_rate) else None,
+        )
+
+    def prepare(updates, state, params):
+        check_state(state, MadgradState)
+        check_shapes(updates, state.s)
+        rate, count = rate_of(state.count), safe_increment(state.count)
+        weight = (as_float(rate) + eps) * jnp.sqrt(as_float(count))
+        shown = rate if callable(learning_rate) else None
+
+        def rebuild(total, s, x0):
+            return MadgradState(count, total, s, x0, shown)
+
+        return Inputs([state.grad_sum_sq, state.s, state.x0], (weight,)), rebuild
+
+    return planned(
+        init, rule, prepare, with_params=True, slots=("grad_sum_sq", "s", "x0")
     )
 
 

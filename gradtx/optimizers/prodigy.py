@@ -12,10 +12,10 @@ from gradtx.core.numerics import (
     abs_sq,
     as_float,
     divide,
+    now,
     one_minus_power,
     root,
     safe_increment,
-    value_at,
 )
 from gradtx.core.plan import (
     Inputs,
@@ -40,6 +40,8 @@ class ProdigyState(NamedTuple):
     estim_lr: jax.Array  # the estimate d, float32 at least
     numerator_weighted: jax.Array  # weighted sum of <g, p_0 - p>, float32 at least
     count: jax.Array  # steps taken, int32
+    # The factor of the last step (the first, before), where it is a schedule: float.
+    learning_rate: jax.Array | None = None
 
 
 @transformation
@@ -67,7 +69,8 @@ def prodigy(
     The inner product and the 1-norm go over the whole tree. As long as there is no
     gradient the estimate stays.
 
-    State: four arrays per parameter, an int32 and two numbers. `update` needs params.
+    State: four arrays per parameter, an int32 and two numbers; the current factor, of
+    a schedule. `update` needs params.
 
     Args:
       learning_rate: a factor, finite, or a schedule that falls from 1, which is
@@ -123,8 +126,11 @@ def prodigy(
         u = u + weight_decay * p if decays else u
         return -rate * u, m, v, summed(g, s, share)
 
+    def factor(count):
+        return now("learning_rate", learning_rate, count)
+
     def init(params):
-        dtype = scalar_dtype(params)
+        dtype, count = scalar_dtype(params), jnp.zeros([], jnp.int32)
         return ProdigyState(
             exp_avg=map_present(zero.init, params),
             exp_avg_sq=map_present(real_zero.init, params),
@@ -132,7 +138,8 @@ def prodigy(
             params0=map_present(start.init, params),
             estim_lr=jnp.array(estim_lr0, dtype),
             numerator_weighted=jnp.zeros([], dtype),
-            count=jnp.zeros([], jnp.int32),
+            count=count,
+            learning_rate=factor(count) if callable(learning_rate) else None,
         )
 
     def prepare(updates, state, params):
@@ -140,7 +147,9 @@ def prodigy(
         need_params(params)
         check_shapes(updates, state.exp_avg)
         count, d = safe_increment(state.count), state.estim_lr
-        rate = d * adam_rate(learning_rate, b1, b2, state.count, d.dtype)
+        given = factor(state.count)
+        rate = d * adam_rate(given, b1, b2, state.count, d.dtype)
+        shown = given if callable(learning_rate) else None
         relative = d / jnp.asarray(estim_lr0, d.dtype)
         share = relative * (d if safeguard_warmup else rate)
         towards, _ = along(updates, [state.params0], params)
@@ -151,7 +160,7 @@ def prodigy(
         new_d = larger(d, numerator, size, jnp.asarray(estim_lr_coef, d.dtype))
 
         def rebuild(m, v, s):
-            return ProdigyState(m, v, s, state.params0, new_d, numerator, count)
+            return ProdigyState(m, v, s, state.params0, new_d, numerator, count, shown)
 
         slots = [state.exp_avg, state.exp_avg_sq, state.grad_sum]
         return Inputs(slots, (d, new_d, rate, share)), rebuild
@@ -168,11 +177,8 @@ def check_betas(betas: tuple[Scalar, Scalar]) -> tuple[Scalar, Scalar]:
     return betas[0], betas[1]
 
 
-def adam_rate(learning_rate, b1, b2, count, dtype):
+def adam_rate(rate, b1, b2, count, dtype):
     """The rate of a step, with both of Adam's bias corrections."""
-    rate = learning_rate
-    if callable(learning_rate):
-        rate = value_at("learning_rate", learning_rate, count)
     after = safe_increment(count)
     correction = root(one_minus_power(b2, after)) / one_minus_power(b1, after)
     return (as_float(rate) * correction).astype(dtype)

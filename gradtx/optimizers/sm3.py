@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import check
+from gradtx.core.axes import AxisName, check_alone, need_all
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import Slot, leafwise, slot_dtype, zeros
 from gradtx.core.numerics import abs_sq, again, inverse_root
@@ -23,7 +24,13 @@ class ScaleBySM3State(NamedTuple):
 
 
 @transformation
-def scale_by_sm3(b1: Scalar = 0.9, b2: Scalar = 1.0, eps: Scalar = 1e-8):
+def scale_by_sm3(
+    b1: Scalar = 0.9,
+    b2: Scalar = 1.0,
+    eps: Scalar = 1e-8,
+    *,
+    axis_name: AxisName = None,
+):
     """Divide by the root of a bound on the sum of squares, kept for rows and columns.
 
         v_t[i, j] = b2 min(mu_{t-1}[0][i], mu_{t-1}[1][j]) + (1 - b2) |g_t[i, j]|^2
@@ -40,9 +47,13 @@ def scale_by_sm3(b1: Scalar = 0.9, b2: Scalar = 1.0, eps: Scalar = 1e-8):
       b1: decay of the average of scaled gradients, in [0, 1).
       b2: decay of the bounds, in [0, 1]; the paper has 1.
       eps: inside of the root, at least 0. The paper has none: 0 / 0 is 0.
+      axis_name: `()` for leaves that differ between devices inside of `shard_map`, of
+        which each device has its own, whole; leaves that are split take `jit` with
+        sharded arrays.
 
     Raises:
-      ValueError: a number out of range.
+      ValueError: a number out of range, the name of an axis, or a leaf of two or more
+        axes that differs between devices.
 
     Source: Anil, Gupta, Koren & Singer, Memory-efficient adaptive optimization (2019),
     algorithm SM3-II, the sets of the cover being the slices along each axis, with the
@@ -58,8 +69,11 @@ def scale_by_sm3(b1: Scalar = 0.9, b2: Scalar = 1.0, eps: Scalar = 1e-8):
     check.decay("b1", b1)
     check.fraction("b2", b2)
     check.nonnegative("eps", eps)
+    check_alone(axis_name)
 
     def rule(g, mu, nu):
+        if g.ndim > 1:
+            need_all(g, axis_name)
         fresh = jnp.where(b2 == 1, 1, 1 - b2)  # b2 may be an array
 
         def sums(g, *mu):
@@ -114,6 +128,7 @@ def sm3(
     *,
     b2: Scalar = 1.0,
     eps: Scalar = 1e-8,
+    axis_name: AxisName = None,
 ):
     """SM3: `scale_by_sm3`, then the learning rate.
 
@@ -122,7 +137,7 @@ def sm3(
     Args:
       learning_rate: a finite number or a schedule; the paper warms it up.
       momentum: its `b1`.
-      b2, eps: see `scale_by_sm3`.
+      b2, eps, axis_name: see `scale_by_sm3`.
 
     Raises:
       ValueError: a number out of range.
@@ -137,4 +152,7 @@ def sm3(
       >>> params, state = tx.step(jnp.ones(2), tx.init(params), params)
     """
     check.decay("momentum", momentum)
-    return chain(scale_by_sm3(momentum, b2, eps), scale_by_learning_rate(learning_rate))
+    return chain(
+        scale_by_sm3(momentum, b2, eps, axis_name=axis_name),
+        scale_by_learning_rate(learning_rate),
+    )

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import check
-from gradtx.core.axes import need_whole
+from gradtx.core.axes import AxisNames, check_axis_name, need_whole
 from gradtx.core.branches import one_of
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import leafwise, slot_dtype, zeros
@@ -31,7 +31,9 @@ class HutchinsonState(NamedTuple):
 
 
 @transformation
-def hutchinson_estimator_diag_hessian(random_seed: chex.PRNGKey | int | None = None):
+def hutchinson_estimator_diag_hessian(
+    random_seed: chex.PRNGKey | int | None = None, *, axis_name: AxisNames = None
+):
     """Put an estimate of the Hessian's diagonal in place of the updates.
 
         u_t = z_t * (H_t z_t),   z_t of random signs
@@ -48,9 +50,12 @@ def hutchinson_estimator_diag_hessian(random_seed: chex.PRNGKey | int | None = N
 
     Args:
       random_seed: a random key, or an int as a seed; `None` is 0.
+      axis_name: mesh axes over which leaves are split, see `clip_by_global_norm`: each
+        part has signs of its own.
 
     Raises:
-      ValueError: in `update`, no params or no obj_fn.
+      ValueError: in `update`, no params or no obj_fn, an axis that is not there, or a
+        leaf that differs along one that is not named.
       TypeError: in `update`, complex parameters.
 
     Source: Hutchinson, A stochastic estimator of the trace of the influence matrix
@@ -66,6 +71,7 @@ def hutchinson_estimator_diag_hessian(random_seed: chex.PRNGKey | int | None = N
       >>> tx.update(p, tx.init(p), p, obj_fn=f)[0]
       Array([ 4., -1.], dtype=float32)
     """
+    check_axis_name(axis_name)
 
     def init(params):
         seed: Any = 0 if random_seed is None else random_seed
@@ -82,7 +88,9 @@ def hutchinson_estimator_diag_hessian(random_seed: chex.PRNGKey | int | None = N
         leaves, treedef = leaves_of(updates)
         following, used = jax.random.split(state.key)
         signs = leaves_of(
-            random_like(used, params, jax.random.rademacher, jnp.float32)
+            random_like(
+                used, params, jax.random.rademacher, jnp.float32, axis_name=axis_name
+            )
         )[0]
         z = [signs[i].astype(x.dtype) for i, x in zip(moving, p, strict=True)]
         _, products = jax.jvp(jax.grad(value), (p,), (z,))

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import check
+from gradtx.core.axes import AxisNames, Names, across, axes_of_each, size_of
 from gradtx.core.numerics import abs_sq, root, shrinking, window
 from gradtx.core.trees import (
     absent,
@@ -21,7 +22,7 @@ from gradtx.core.types import Scalar, Updates
 
 
 def per_example_global_norm_clip(
-    grads: Updates, l2_norm_clip: Scalar
+    grads: Updates, l2_norm_clip: Scalar, *, axis_name: AxisNames = None
 ) -> tuple[Updates, jax.Array]:
     """Shrink the gradient of each example to a largest norm, and add them up.
 
@@ -36,12 +37,15 @@ def per_example_global_norm_clip(
         `jax.vmap(jax.grad(loss), (None, 0))(params, batch)` gives them; `None` stays.
       l2_norm_clip: largest Euclidean norm of an example's gradient, at least 0; inf
         clips none.
+      axis_name: mesh axes over which leaves are split, see `clip_by_global_norm`; `()`
+        where each device has examples of its own.
 
     Returns:
       The sum, in float32 at least, and how many examples were clipped, int32.
 
     Raises:
-      ValueError: a number out of range, or leaves that are not of the same examples.
+      ValueError: a number out of range, leaves that are not of the same examples, an
+        axis that is not there, or a leaf that differs along one that is not named.
 
     Source: Abadi et al., Deep learning with differential privacy (2016), algorithm 1.
 
@@ -55,14 +59,21 @@ def per_example_global_norm_clip(
     leaves, treedef = leaves_of(grads)
     batch_size(grads)
     wide = {i: _wide(x) for i, x in enumerate(leaves) if not absent(x)}
-    found, clipped = _clipped_sum(list(wide.values()), l2_norm_clip)
+    axes = axes_of_each(grads, axis_name)
+    found, clipped = _clipped_sum(
+        list(wide.values()), l2_norm_clip, [axes[i] for i in wide]
+    )
     for i, x in zip(wide, found, strict=True):
         leaves[i] = x
     return treedef.unflatten(leaves), clipped
 
 
 def per_example_layer_norm_clip(
-    grads: Updates, global_l2_norm_clip: Scalar, uniform: bool = True
+    grads: Updates,
+    global_l2_norm_clip: Scalar,
+    uniform: bool = True,
+    *,
+    axis_name: AxisNames = None,
 ) -> tuple[Updates, Any]:
     """Shrink each leaf of each example's gradient to its share, and add them up.
 
@@ -76,12 +87,14 @@ def per_example_layer_norm_clip(
       grads: see `per_example_global_norm_clip`.
       global_l2_norm_clip: the norm C, at least 0.
       uniform: whether all leaves have the same share, or else one by their sizes.
+      axis_name: see `per_example_global_norm_clip`.
 
     Returns:
       The sum, in float32 at least, and for each leaf how many examples were clipped.
 
     Raises:
-      ValueError: a number out of range, or leaves that are not of the same examples.
+      ValueError: a number out of range, leaves that are not of the same examples, an
+        axis that is not there, or a leaf that differs along one that is not named.
 
     Source: McMahan et al., Learning differentially private recurrent language models
     (2018), section 3.1, per-layer clipping.
@@ -99,11 +112,13 @@ def per_example_layer_norm_clip(
     leaves, treedef = leaves_of(grads)
     batch_size(grads)
     there = {i: _wide(x) for i, x in enumerate(leaves) if not absent(x)}
-    sizes = {i: math.prod(x.shape[1:]) for i, x in there.items()}
+    axes = axes_of_each(grads, axis_name)
+    sizes = {i: math.prod(x.shape[1:]) * size_of(axes[i]) for i, x in there.items()}
     counts = list(leaves)
     for i, x in there.items():
         part = 1 / len(there) if uniform else sizes[i] / max(sum(sizes.values()), 1)
-        [leaves[i]], counts[i] = _clipped_sum([x], global_l2_norm_clip * part**0.5)
+        limit = global_l2_norm_clip * part**0.5
+        [leaves[i]], counts[i] = _clipped_sum([x], limit, [axes[i]])
     return treedef.unflatten(leaves), treedef.unflatten(counts)
 
 
@@ -140,18 +155,21 @@ def _wide(x: Any) -> jax.Array:
     return x.astype(compute_dtype(x.dtype))
 
 
-def _clipped_sum(leaves: list[jax.Array], limit: Any) -> tuple[list[jax.Array], Any]:
+def _clipped_sum(
+    leaves: list[jax.Array], limit: Any, axes: list[Names]
+) -> tuple[list[jax.Array], Any]:
     """The sum of clipped examples of these leaves together, and how many were."""
     if not leaves:
         return [], jnp.zeros([], jnp.int32)
     dtype = min((x.real.dtype for x in leaves), key=lambda kind: jnp.finfo(kind).max)
-    entries = sum(math.prod(x.shape[1:]) for x in leaves)
+    each = list(zip(leaves, axes, strict=True))
+    entries = sum(math.prod(x.shape[1:]) * size_of(names) for x, names in each)
     if isinstance(limit, float) and limit == math.inf:
         return [jnp.sum(x, axis=0) for x in leaves], jnp.zeros([], jnp.int32)
     if not (isinstance(limit, float | int) and limit > 0):
         limit = jnp.minimum(jnp.asarray(limit, dtype), jnp.finfo(dtype).max)
     scale = window(limit, entries, dtype)
-    squares = [_squares(scale, x).astype(dtype) for x in leaves]
+    squares = [across(_squares(scale, x).astype(dtype), names) for x, names in each]
     size, largest = root(functools.reduce(jnp.add, squares)), scale * limit
     factor = shrinking(size, largest, limit)
 

@@ -205,7 +205,8 @@ def _holds(dtype: Any, given: Any) -> bool:
 
 def _is_called(path: Path, value: Any, key: Any) -> bool:
     if path and name_of(path[-1]) == key:
-        return True
+        # A field of None is one that this state has not: a rate that is a number.
+        return not (value is None and isinstance(path[-1], NamedTupleKey))
     return hasattr(value, "_fields") and type(value).__name__ == key
 
 

@@ -1,6 +1,6 @@
 """Updates without the entries that the gradient speaks against."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
@@ -14,9 +14,13 @@ from gradtx.core.axes import (
     size_of,
 )
 from gradtx.core.numerics import divide
-from gradtx.core.plan import lift
+from gradtx.core.plan import check_state, lift
 from gradtx.core.transformation import inner_of, transformation
-from gradtx.core.types import Scalar
+from gradtx.core.types import Scalar, State
+
+
+class CautiousState(NamedTuple):
+    base_optimizer_state: State  # the base optimizer's
 
 
 @transformation
@@ -88,9 +92,14 @@ def cautious(
 
     mask = lift(rule, with_params=True)
 
+    def init(params):
+        return CautiousState(tx.init(params))
+
     def update(updates, state, params=None, **extra):
         need_whole()
-        new, state = tx.update(updates, state, params, **extra)
-        return mask(new, params=updates)[0], state
+        check_state(state, CautiousState)
+        inner = state.base_optimizer_state
+        new, inner = tx.update(updates, inner, params, **extra)
+        return mask(new, params=updates)[0], CautiousState(inner)
 
-    return tx.init, update
+    return init, update

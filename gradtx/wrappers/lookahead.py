@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from gradtx.core import check
 from gradtx.core.apply import apply_updates
+from gradtx.core.masking import is_placeholder
 from gradtx.core.plan import check_state, lift, need_params
 from gradtx.core.transformation import inner_of, transformation
 from gradtx.core.trees import (
@@ -122,8 +123,11 @@ def lookahead(
         return slow + jnp.asarray(slow_step_size, slow.real.dtype) * (fast - slow)
 
     def init(params):
-        _check_params(params)
-        return LookaheadState(tx.init(params.fast), jnp.zeros([], jnp.int32))
+        fast = params
+        if not _are_places(params):
+            _check_params(params)
+            fast = params.fast
+        return LookaheadState(tx.init(fast), jnp.zeros([], jnp.int32))
 
     def count(state):
         steps = state.steps_since_sync + 1
@@ -170,6 +174,14 @@ def lookahead(
         return params, LookaheadState(fast_state, steps)
 
     return init, update, step
+
+
+def _are_places(params: Any) -> bool:
+    """Whether they stand for parameters, of which the fast ones make the state."""
+    if isinstance(params, LookaheadParams):
+        return False
+    leaves = jax.tree.leaves(params, is_leaf=is_placeholder)
+    return bool(leaves) and all(map(is_placeholder, leaves))
 
 
 def _check_params(params: Any) -> None:

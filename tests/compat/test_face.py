@@ -21,6 +21,7 @@ ANSWERED = [row for row in ROWS if row.here is not None]
 # Of the next version; and deprecated names, which `dir` does not show.
 NOT_SHOWN = {
     "contrib.cautious",
+    "contrib.CautiousState",
     "differentially_private_aggregate",
     "DifferentiallyPrivateAggregateState",
     "dpsgd",

@@ -44,6 +44,9 @@ WHOLE_TREE = {
     "scale_by_param_block_rms": lambda axis: gradtx.scale_by_param_block_rms(
         0.0, axis_name=axis
     ),
+    "scale_by_adam_mini": lambda axis: gradtx.scale_by_adam_mini(
+        blocks="leaf", axis_name=axis
+    ),
     "scale_by_novograd": lambda axis: gradtx.scale_by_novograd(axis_name=axis),
     "scale_by_stable_adamw": lambda axis: gradtx.scale_by_stable_adamw(axis_name=axis),
 }
@@ -146,6 +149,7 @@ def test_units_that_are_split_are_clipped_as_wholes():
     for make in (
         lambda axis: gradtx.adaptive_grad_clip(0.01, axis_name=axis),
         lambda axis: gradtx.centralize(-1, axis_name=axis),
+        lambda axis: gradtx.scale_by_adam_mini(axis_name=axis),
     ):
         run = jax.shard_map(
             functools.partial(clip, make("data")),

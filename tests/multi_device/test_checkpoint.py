@@ -136,10 +136,6 @@ def test_orbax_keeps_the_state_of_every_factory(tmp_path):
         return jax.random.key(i) if keys else jnp.full_like(x, i)
 
     factories = discover(gradtx)
-    del (
-        factories["galore"],
-        factories["scale_by_galore"],
-    )  # (0, 0) as in Optax: the same
     like = {name: init(name, factory) for name, factory in factories.items()}
     like["injected"] = gradtx.inject_hyperparams(gradtx.adam)(0.1).init(tree)
     leaves, treedef = jax.tree.flatten(like)

@@ -60,6 +60,7 @@ def test_states_have_the_shapes_of_optaxs(name):
         return [
             (jax.tree_util.keystr(path), x.shape, x.dtype)
             for path, x in jax.tree_util.tree_leaves_with_path(state)
+            if x.size  # Optax has bases of shape (0, 0) where here are none
         ]
 
     assert outline(gradtx) == outline(optax)

@@ -1,6 +1,7 @@
 """A run of PyTorch's goes on here, from its state_dict, with the same numbers."""
 
 import copy
+import functools
 import json
 
 import jax
@@ -54,6 +55,94 @@ def test_goes_on_as_pytorch_does(call):
         (params, _), _ = jax.jit(lambda *c: jax.lax.scan(body, c, times))(params, state)
     for name, want in row["end"].items():
         np.testing.assert_allclose(params[name], want, **TOLERANCE)
+
+
+MAXIMIZED = "AdamW(p, lr=0.02, eps=1e-3, maximize=True)"
+GROUPS = "AdamW(groups, lr=0.02, weight_decay=0.1)"
+STEPPED = "StepLR(Adam(p, lr=0.02), 15)"
+LABELS = {"kernel": "m", "bias": "v"}
+inject = gradtx.inject_hyperparams
+stepped = gradtx.exponential_decay(0.02, 15, 0.1, staircase=True)
+adamw = functools.partial(gradtx.adamw, eps=1e-3, weight_decay=1e-2)
+# A call of PyTorch's, wrappers around the same here, micro-batches of a step.
+WITHIN = [
+    ("Adam(p, lr=0.02)", inject(gradtx.adam)(learning_rate=5.0), 1),
+    (
+        MAXIMIZED,
+        gradtx.maximize(inject(gradtx.adamw)(0.02, eps=1e-3, weight_decay=1e-2)),
+        1,
+    ),
+    (STEPPED, inject(gradtx.adam)(stepped), 1),
+    (STEPPED, gradtx.inject_stateful_hyperparams(gradtx.adam)(stepped), 1),
+    (
+        "SGD(p, lr=0.02, momentum=0.9, nesterov=True)",
+        inject(gradtx.sgd)(0.5, momentum=0.9, nesterov=True),
+        1,
+    ),
+    (MAXIMIZED, gradtx.MultiSteps(gradtx.maximize(adamw(0.02)), 2), 2),
+    (STEPPED, gradtx.MultiSteps(inject(gradtx.adam)(stepped), 3), 3),
+    (
+        "Adam(p, lr=0.02)",
+        gradtx.MultiSteps(
+            gradtx.adam(0.02), 2, should_skip_update_fn=gradtx.skip_not_finite
+        ),
+        2,
+    ),
+    (
+        GROUPS,
+        gradtx.partition(
+            {
+                "m": inject(gradtx.adamw)(9.0, weight_decay=0.1),
+                "v": gradtx.MultiSteps(gradtx.adamw(0.05, weight_decay=0.0), 1),
+            },
+            LABELS,
+        ),
+        1,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("call", "tx", "k"), WITHIN, ids=[f"{tx!r:.70}" for _, tx, _ in WITHIN]
+)
+def test_goes_on_within_wrappers(call, tx, k):
+    row = DATA[call]
+    with jax.enable_x64(True):
+        params = jax.tree.map(
+            jnp.array, row["params"], is_leaf=lambda x: type(x) is list
+        )
+        state = gradtx.from_torch(tx, row["saved"], NAMES, params)
+        fresh = tx.init(params)
+        assert jax.tree.structure(state) == jax.tree.structure(fresh)
+        assert jax.tree.map(jnp.result_type, state) == jax.tree.map(
+            jnp.result_type, fresh
+        )
+
+        def body(carry, t):
+            params, state = carry
+            grads = gradients(jnp, t, params)
+            for _ in range(k):
+                params, state = tx.step(grads, state, params)
+            return (params, state), None
+
+        times = jnp.arange(float(HALF), 2.0 * HALF)
+        (params, _), _ = jax.jit(lambda *c: jax.lax.scan(body, c, times))(params, state)
+    for name, want in row["end"].items():
+        np.testing.assert_allclose(params[name], want, **TOLERANCE)
+
+
+def test_a_wrapped_optimizer_that_differs_is_refused():
+    saved = DATA["Adam(p, lr=0.02)"]["saved"]
+    for tx in (
+        inject(gradtx.adam)(0.02, b1=0.8),
+        gradtx.MultiSteps(gradtx.adam(1.0), 2),
+    ):
+        with pytest.raises(ValueError, match=r"from_torch: (betas|lr) is"):
+            gradtx.from_torch(tx, saved, NAMES)
+    tx = gradtx.MultiSteps(gradtx.sgd(0.02, momentum=0.9, nesterov=True), 2)
+    with pytest.raises(ValueError, match="give step="):
+        gradtx.from_torch(tx, DATA[SGD]["saved"], NAMES)
+    assert gradtx.from_torch(tx, DATA[SGD]["saved"], NAMES, step=7).gradient_step == 7
 
 
 ADAM, SGD = "Adam(p, lr=0.02)", "SGD(p, lr=0.02, momentum=0.9, nesterov=True)"
@@ -131,7 +220,11 @@ OTHER = [  # of the call that was saved, what goes on, and the error
     ),
     (ADAM, "scale_by_adam()", r"nothing in tx has the lr of param_groups\[0\]"),
     (ADAM, "adam(linear_schedule(0.1, 0.0, 99))", "lr is 0.02"),
-    (ADAM, "MultiSteps(adam(0.02), 2)", "a state that no optimizer of PyTorch has"),
+    (
+        ADAM,
+        "apply_if_finite(adam(0.02), 2)",
+        "a state that no optimizer of PyTorch has",
+    ),
     (ADAM, "chain(scale(0.5), adam(0.02))", "scale has no counterpart"),
     (SGD, "sgd(0.02)", "momentum is 0.9 in .*, here 0"),
     (SGD, "sgd(0.02, 0.9)", "nesterov is True"),

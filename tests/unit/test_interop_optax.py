@@ -252,10 +252,39 @@ def test_another_shape_is_refused_by_its_path():
 
 
 def test_what_depends_on_the_parameters_asks_for_like():
+    @gradtx.transformation
+    def first_leaf():
+        def init(params):
+            return {"first": params["w"]}
+
+        def update(updates, state, params=None):
+            return updates, state
+
+        return init, update
+
+    tx, state = first_leaf(), {"first": PARAMS["w"]}
+    with pytest.raises(TypeError, match=r"Give like=tx.init\(params\)"):
+        gradtx.from_optax(tx, state)
+    like = tx.init(PARAMS)
+    chex.assert_trees_all_equal(gradtx.from_optax(tx, state, like), like)
+
+
+def test_lookahead_does_without_like():
     tx = gradtx.lookahead(gradtx.adam(0.1), 2, 0.5)
     theirs = optax.lookahead(optax.adam(0.1), 2, 0.5)
     state = theirs.init(optax.LookaheadParams.init_synced(PARAMS))
-    with pytest.raises(TypeError, match=r"Give like=tx.init\(params\)"):
-        gradtx.from_optax(tx, state)
     like = tx.init(gradtx.LookaheadParams.init_synced(PARAMS))
-    chex.assert_trees_all_equal(gradtx.from_optax(tx, state, like), like)
+    chex.assert_trees_all_equal(gradtx.from_optax(tx, state), like)
+
+
+def test_a_basis_of_size_0_is_none_and_comes_back():
+    tx, theirs = gradtx.galore(0.1, rank=1), optax.contrib.galore(0.1, rank=1)
+    begun = theirs.init(PARAMS)
+    for state in (
+        gradtx.from_optax(tx, begun),
+        gradtx.from_optax(tx, begun, tx.init(PARAMS)),
+    ):
+        chex.assert_trees_all_equal_structs(state, tx.init(PARAMS))
+        assert state[0].projector["b"] is None
+    back = gradtx.to_optax_state(tx, state, begun)
+    assert back[0].projector["b"].shape == (0, 0)

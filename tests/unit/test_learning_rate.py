@@ -10,14 +10,10 @@ from gradtx import ScalarOrSchedule
 from gradtx.testing import EXTRA, discover
 from gradtx.testing.values import UPDATES
 
-# Their sums have the rate in them, and their states the fields of Optax's.
-WITHIN = {"dadapt_adamw", "madgrad", "prodigy", "scale_by_madgrad"}
-
 OPTIMIZERS = {
     name: factory
     for name, factory in discover(gradtx).items()
     if name not in EXTRA  # their line search has a rate, too: below
-    and name not in WITHIN
     and name not in UPDATES  # of examples
     for first in [next(iter(inspect.signature(factory).parameters.values()), None)]
     # Some refuse a schedule, as rprop, which sets its own step sizes.
@@ -29,6 +25,15 @@ PARAMS = {"w": jnp.ones(2)}
 
 def falling(count):
     return 0.5 / (1 + count)
+
+
+@pytest.mark.parametrize("make", [gradtx.madgrad, gradtx.prodigy, gradtx.dadapt_adamw])
+def test_a_number_is_not_in_the_state_and_no_field_stands_for_it(make):
+    state = make(0.5).init(PARAMS)
+    with pytest.raises(KeyError, match="there is no 'learning_rate'"):
+        gradtx.tree.get(state, "learning_rate")
+    with pytest.raises(KeyError, match="there is no 'learning_rate'"):
+        gradtx.tree.set(state, learning_rate=0.1)
 
 
 def test_there_are_optimizers():

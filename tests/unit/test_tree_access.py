@@ -1,7 +1,7 @@
 """gradtx.tree: entries of a state by name, and those that parameters made."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -312,3 +312,30 @@ def test_map_params_reaches_into_a_slot_of_several_arrays():
 
     found = tree.map_params(init, lambda x, p: x.shape, init(PARAMS), PARAMS)
     assert found.codes["w"] == {"c": (2, 2), "s": ()}
+
+
+def test_map_params_goes_through_lookahead():
+    tx = gradtx.lookahead(gradtx.adam(RATE), 2, 0.5)
+    params = gradtx.LookaheadParams.init_synced(PARAMS)
+    state = tx.init(params)
+    plain = tree.map_params(tx, lambda x: x.shape, state)
+    assert plain.fast_state[0].mu == {"w": (2, 2), "b": PARAMS["b"].shape}
+    both = gradtx.LookaheadParams(fast=SPECS, slow=SPECS)
+    for rest in (SPECS, both):  # of the fast ones, or like the parameters
+        found = tree.map_params(
+            tx, lambda x, spec: spec, state, rest, transform_non_params=lambda x: None
+        )
+        assert found.fast_state[0].mu == SPECS
+        assert found.steps_since_sync is None
+    with pytest.raises(TypeError, match="must be LookaheadParams"):
+        tx.init(PARAMS)
+
+
+def test_a_field_of_none_is_not_there():
+    class State(NamedTuple):
+        rate: Any = None
+
+    with pytest.raises(KeyError, match="there is no 'rate'"):
+        tree.get(State(), "rate")
+    assert tree.get(State(3.0), "rate") == 3.0
+    assert tree.get({"rate": None}, "rate") is None
