@@ -306,7 +306,7 @@ def test_the_margins_of_the_svm():
 
 def test_the_examples_run():
     assert not doctest.testmod(losses.regression).failed
-    assert not doctest.testmod(losses.classification).failed
+    assert not doctest.testmod(losses.softmax).failed
 
 
 @pytest.mark.parametrize("name", [*ELEMENTWISE, "softmax"])
