@@ -235,7 +235,9 @@ def sparsemax_loss(
         # Each case sees only its own logits, so that an infinite one is no NaN.
         inside = jnp.where(jnp.abs(x) < 1, x, -1)
         loss = jnp.where(x >= 1, x, 0.25 * jnp.square(inside + 1))
-        # A factor, since a where would leave the gradient finite and plausible.
-        return loss * jnp.where(((y == 0) | (y == 1)) & (x == x), 1, jnp.nan)
+        wrong = ((y != 0) & (y != 1)) | (x != x)
+        # By a product, or the gradient would be finite and plausible.
+        bad = jnp.where(wrong, x, 0) * jnp.where(wrong, jnp.nan, 1)
+        return jnp.where(wrong, bad, loss)
 
     return _of_logits("sparsemax_loss", rule, logits, labels, where)

@@ -71,8 +71,8 @@ def cosine_similarity(
 
     Returns:
       The cosines, in [-1, 1], shaped like predictions without axis, in the promoted
-      dtype of both. The arithmetic is done in float32 at least; norms hold over its
-      whole range.
+      dtype of both. The arithmetic is done in float32 at least; entries of vectors may
+      be as small as 1e-37 and as large as 1e37.
 
     Raises:
       ValueError: the shapes differ, axis or where do not fit, or epsilon is below 0.

@@ -252,9 +252,8 @@ def binary_dice_loss(
       Array([0.5], dtype=float32)
     """
     function = "binary_dice_loss"
-    if jnp.ndim(predictions) == jnp.ndim(targets) and jnp.shape(predictions)[-1:] != (
-        1,
-    ):
+    shape = jnp.shape(predictions)
+    if shape == jnp.shape(targets) and shape[-1:] != (1,):
         predictions, targets = (
             jnp.asarray(x)[..., None] for x in (predictions, targets)
         )
