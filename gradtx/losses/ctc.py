@@ -77,14 +77,9 @@ def _log_add(a: jax.Array, b: jax.Array) -> jax.Array:
     )
 
 
-def _advance(blank: jax.Array, label: jax.Array, again: jax.Array) -> jax.Array:
-    """The paths that may go on without a new frame's blank, by labels spelled.
-
-    blank has them by their end in a blank, label by their end in the n-th label. From
-    that one the next label may follow at once, unless it is the same (again).
-    """
-    jump = jnp.where(again, -jnp.inf, label)
-    return jnp.concatenate([blank[:, :1], _log_add(blank[:, 1:], jump)], 1)
+def _merged(blank: jax.Array, label: jax.Array) -> jax.Array:
+    """By how many labels they spell: paths that end in a blank, and in a label."""
+    return jnp.concatenate([blank[:, :1], _log_add(blank[:, 1:], label)], 1)
 
 
 def ctc_loss_with_forward_probs(
@@ -143,15 +138,11 @@ def ctc_loss_with_forward_probs(
     """
     function = "ctc_loss_with_forward_probs"
     x = _checked(function, logits, logit_paddings, labels, label_paddings, blank_id)
-    loss, blank, label = _forward(x, blank_id)
-    floor = jnp.asarray(log_epsilon, loss.dtype)
-    found = (jnp.where(a == -jnp.inf, floor, a) for a in (-loss, blank, label))
-    first, blank, label = found
-    return -first * jnp.where(x.wrong, jnp.nan, 1).astype(loss.dtype), blank, label
+    return _forward(x, blank_id, log_epsilon)
 
 
-def _forward(x: _Checked, blank_id: int):
-    """The loss, inf where nothing spells the labels; and the paths' logarithms."""
+def _forward(x: _Checked, blank_id: int, log_epsilon: ArrayLike):
+    """The loss, and the logarithms of the paths' probabilities."""
     top, log_sum = shift_and_log_sum(x.logits, (2,))
     log_p = x.logits - top - log_sum
     batch, size = x.labels.shape
@@ -164,10 +155,12 @@ def _forward(x: _Checked, blank_id: int):
     def frame(carry, inputs):
         blank, label = carry
         p_blank, p_label, silent = inputs
-        ahead = _advance(blank, label, again)
-        # A blank after a label parts it from the next, be it the same or another.
-        after = jnp.concatenate([blank[:, :1], _log_add(blank[:, 1:], label)], 1)
-        new = (after + p_blank[:, None], _log_add(ahead[:, :-1], label) + p_label)
+        # A label follows another at once, but the same only after a blank.
+        ahead = _merged(blank, jnp.where(again, -jnp.inf, label))[:, :-1]
+        new = (
+            _merged(blank, label) + p_blank[:, None],
+            _log_add(ahead, label) + p_label,
+        )
         carry = tuple(
             jnp.where(silent[:, None], old, now)
             for old, now in zip(carry, new, strict=True)
@@ -179,9 +172,15 @@ def _forward(x: _Checked, blank_id: int):
     _, (blank, label) = jax.lax.scan(
         frame, (start, start[:, 1:]), [jnp.swapaxes(a, 0, 1) for a in frames]
     )
-    ends = jnp.concatenate([blank[-1, :, :1], _log_add(blank[-1, :, 1:], label[-1])], 1)
-    loss = -jnp.take_along_axis(ends, x.length[:, None], 1)[:, 0]
-    return loss, blank.at[-1].set(ends), label
+    ends = _merged(blank[-1], label[-1])
+    total = jnp.take_along_axis(ends, x.length[:, None], 1)[:, 0]
+    floor = jnp.asarray(log_epsilon, total.dtype)
+    total, blank, label = (
+        jnp.where(a == -jnp.inf, floor, a)
+        for a in (total, blank.at[-1].set(ends), label)
+    )
+    # A factor, since a where would leave the gradient finite and plausible.
+    return -total * jnp.where(x.wrong, jnp.nan, 1).astype(total.dtype), blank, label
 
 
 def ctc_loss(
@@ -208,7 +207,4 @@ def ctc_loss(
     """
     function = "ctc_loss"
     x = _checked(function, logits, logit_paddings, labels, label_paddings, blank_id)
-    floor = -jnp.asarray(log_epsilon, x.logits.dtype)
-    loss, _, _ = _forward(x, blank_id)
-    loss = jnp.where(loss == jnp.inf, floor, loss)
-    return loss * jnp.where(x.wrong, jnp.nan, 1).astype(loss.dtype)
+    return _forward(x, blank_id, log_epsilon)[0]

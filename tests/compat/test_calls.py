@@ -72,6 +72,9 @@ ARGUMENTS = {
     "updates": OTHER,
 }
 
+# Optax's is a difference of numbers of order 1, with their last bits.
+ROUNDED = {"losses.log_cosh": 2e-7}
+
 
 def calls():
     """From name to both functions and arguments, where all are known from above."""
@@ -119,5 +122,5 @@ def test_the_results_are_those_of_optax(name):
         if jnp.issubdtype(getattr(here, "dtype", float), jax.dtypes.prng_key):
             here, there = jax.random.key_data(here), jax.random.key_data(there)
         # A few roundings in float32: their order may differ.
-        np.testing.assert_allclose(here, there, rtol=2e-6)
+        np.testing.assert_allclose(here, there, rtol=2e-6, atol=ROUNDED.get(name, 0))
         assert np.asarray(here).dtype == np.asarray(there).dtype

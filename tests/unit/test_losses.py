@@ -103,7 +103,7 @@ def sparse_formula(s, y, where=True):
 
 RNG = np.random.default_rng(0)
 SCORES = RNG.normal(size=(6, 4)) * 2
-SCORES[0] = 9, 0, 1, -1  # a sure one: p is 1 in bfloat16, but the gradient p - 1 not 0
+SCORES[0] = 9, 0, 1.5, -1.5  # sure: p is 1 in bfloat16, but the gradient p - 1 not 0
 S = jnp.asarray(SCORES, jnp.float32)
 TARGETS = RNG.normal(size=(6, 4))
 SIGNS = RNG.choice([-1.0, 1.0], size=(6, 4))
