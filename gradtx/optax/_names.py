@@ -157,7 +157,6 @@ NAMES: dict[str, list[str]] = {path: text.split() for path, text in _TEXT.items(
 # them, and single names. A name of these that gradtx does have is answered.
 LATER_MODULES = (
     "assignment",
-    "losses",
     "microbatching",
     "perturbations",
     "projections",

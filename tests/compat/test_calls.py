@@ -21,29 +21,46 @@ CLASSES = jnp.array([2, 0])
 # By the parameter's name, or by the function's and the parameter's.
 ARGUMENTS = {
     "a": TREE,
+    "alpha": 0.1,
+    "anchors": MATRIX,
     "b": TREE,
+    "binary_dice_loss.targets": PARTS,
     "condition": jnp.array(True),
+    "convex_kl_divergence.targets": PARTS,
     "count": jnp.int32(3),
     "decay": 0.9,
+    "dice_loss.targets": PARTS,
     "dtype": jnp.float16,
+    "embeddings": MATRIX,
     "eps": 1e-8,
     "fill_value": 2.0,
+    "generalized_kl_divergence.targets": PARTS,
+    "kl_divergence.targets": PARTS,
     "labels": PARTS,
+    "log_predictions": jnp.log(PARTS + 0.25),
+    "log_targets": jnp.log(PARTS + 0.5),
     "logits": MATRIX,
     "moment": OTHER,
     "moments": OTHER,
+    "multiclass_generalized_dice_loss.targets": PARTS,
     "multiclass_hinge_loss.labels": CLASSES,
+    "multiclass_perceptron_loss.labels": CLASSES,
+    "multiclass_sparsemax_loss.labels": CLASSES,
+    "negatives": PARTS,
     "new_tensors": TREE,
+    "ntxent.labels": jnp.array([1, 1]),
     "old_tensors": OTHER,
     "order": 2,
     "other_tree": OTHER,
     "params": TREE,
+    "positives": SIGNS,
     "predictions": MATRIX,
     "predictor_outputs": MATRIX,
     "rng_key": jax.random.key(0),
     "scalar": 2.0,
     "scores": MATRIX,
     "softmax_cross_entropy_with_integer_labels.labels": CLASSES,
+    "sparsemax_loss.labels": jnp.array(SIGNS > 0, int),
     "step_size": 0.25,
     "steps": 6,
     "target_tree": TREE,
@@ -54,6 +71,9 @@ ARGUMENTS = {
     "update_period": 3,
     "updates": OTHER,
 }
+
+# Optax's is a difference of numbers of order 1, with their last bits.
+ROUNDED = {"losses.log_cosh": 2e-7}
 
 
 def calls():
@@ -83,10 +103,11 @@ CALLS = dict(calls())
 
 def test_most_functions_are_among_them():
     assert len([name for name in CALLS if name.startswith("tree.")]) >= 25
-    assert len(CALLS) >= 38
+    assert len(CALLS) >= 58
 
 
 @pytest.mark.filterwarnings("ignore:optax.*deprecated")  # Optax warns of its own
+@pytest.mark.filterwarnings("ignore:The function convex_kl")  # the same
 @pytest.mark.parametrize("name", CALLS)
 def test_the_results_are_those_of_optax(name):
     theirs, ours, arguments = CALLS[name]
@@ -101,5 +122,5 @@ def test_the_results_are_those_of_optax(name):
         if jnp.issubdtype(getattr(here, "dtype", float), jax.dtypes.prng_key):
             here, there = jax.random.key_data(here), jax.random.key_data(there)
         # A few roundings in float32: their order may differ.
-        np.testing.assert_allclose(here, there, rtol=2e-6)
+        np.testing.assert_allclose(here, there, rtol=2e-6, atol=ROUNDED.get(name, 0))
         assert np.asarray(here).dtype == np.asarray(there).dtype
