@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from gradtx.core import check
@@ -49,13 +50,19 @@ class DoWGState(NamedTuple):
 _away = lift(lambda g, p, start: (p - start, start), with_params=True)
 
 
-def _farther(updates, params, start, least, axis_name):
-    """The distance from the start, or `least` where that is larger."""
+def _farther(updates, params, start, least, axis_name, power=1 / 2):
+    """The distance from the start, or `least` where that is larger.
+
+    It is the largest number to a power at most: its own power over the root of a sum
+    that is out of range, the largest number's, is then a rate of 1 at most, and a
+    gradient times it in range.
+    """
     away, _ = _away(updates, [start], params)
     # The window is no part of the result, nor of its derivatives.
     limit = lax.stop_gradient(jnp.maximum(least, LEAST))
     dist = norm_above(away, limit, axis_name).astype(least.dtype)
-    return jnp.maximum(least, dist)
+    most = np.asarray(float(jnp.finfo(dist.dtype).max) ** power, dist.dtype)
+    return lax.clamp(least, dist, most)
 
 
 def _added(total, more):
@@ -235,7 +242,7 @@ def scale_by_dowg(
         need_params(params)
         check_shapes(updates, state.init_params)
         least = root(state.estim_sq_dist)
-        dist = _farther(updates, params, state.init_params, least, axis_name)
+        dist = _farther(updates, params, state.init_params, least, axis_name, 1 / 4)
         # Not the square of the root, which may be smaller than what it is of.
         squared = jnp.where(dist > least, dist * dist, state.estim_sq_dist)
         norm = sum_of_squares(updates, axis_name).astype(squared.dtype)

@@ -146,7 +146,9 @@ def scale_by_stddev(
     def rule(g, mu, nu, correction=1.0):
         mu = decay * mu + (1 - decay) * g
         nu = decay * nu + (1 - decay) * abs_sq(g)
-        variance = correction * nu - abs_sq(correction * mu)
+        # Out of range nu is infinite, too, and infinity less infinity no number.
+        square = jnp.minimum(abs_sq(correction * mu), jnp.finfo(nu.dtype).max)
+        variance = correction * nu - square
         return _over_root(g, jnp.maximum(variance, 0), eps, eps_in_sqrt), mu, nu
 
     return leafwise(

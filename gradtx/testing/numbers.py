@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from gradtx.core.trees import paths_of
 from gradtx.core.types import ScalarOrSchedule
 from gradtx.schedules.inject import inject_hyperparams
-from gradtx.testing.leaves import OUTLINE, kernel, leaf_at, outline, replaced
+from gradtx.testing.extremes import expect_finite
+from gradtx.testing.leaves import kernel, leaf_at, replaced
 from gradtx.testing.trial import (
     Make,
     Trial,
@@ -21,9 +22,7 @@ from gradtx.testing.trial import (
     gradients,
     make_trial,
     one_step,
-    prepare,
     rebuilt,
-    waves,
 )
 
 
@@ -37,9 +36,13 @@ def is_finite_on_finite_gradients(make: Make) -> None:
         expect_no_nan(state, f"step {i + 1}: state")
 
 
-def is_finite_on_zero_gradients(make: Make) -> None:
-    """Zero gradients give no NaN, in any real dtype, at zero parameters too."""
-    _expect_finite_on_zero(make, jnp.float32, jnp.bfloat16, jnp.float16)
+def is_finite_on_extreme_gradients(make: Make) -> None:
+    """Zero, tiny and large gradients give finite updates and parameters, and no NaN.
+
+    In float32, bfloat16 and float16, at zero parameters too, by `update` and by `step`.
+    A state may be infinite where squares are out of range.
+    """
+    expect_finite(make, "float32", "bfloat16", "float16")
 
 
 def keeps_bfloat16(make: Make) -> None:
@@ -60,9 +63,9 @@ def keeps_float64(make: Make) -> None:
 
 
 def takes_complex(make: Make) -> None:
-    """complex64 updates for complex64 gradients, and no NaN from zero ones."""
+    """complex64 updates for complex64 gradients, finite for zero and extreme ones."""
     _expect_kept(make_trial(make), jnp.complex64)
-    _expect_finite_on_zero(make, jnp.complex64)
+    expect_finite(make, "complex64")
 
 
 def takes_gradients_of_another_dtype(make: Make) -> None:
@@ -180,26 +183,3 @@ def _expect_kept(trial: Trial, dtype: Any) -> None:
 
 def _wide(dtype: Any) -> bool:
     return not jnp.issubdtype(dtype, jnp.floating) or jnp.finfo(dtype).bits >= 32
-
-
-def _expect_finite_on_zero(make: Make, *dtypes: Any) -> None:
-    tx = make_trial(make).tx
-
-    def some(dtype: Any) -> Any:
-        if outline() is not OUTLINE:  # the user's: whole, since a rule may need it
-            return waves(1.0, dtype)
-        values = waves(1.0, dtype)
-        return {"matrix": values["layer"]["kernel"], "scalar": values["gain"]}
-
-    # A tree of every dtype at once, so that one program does for all.
-    ordinary = {jnp.dtype(dtype).name: some(dtype) for dtype in dtypes}
-    zero = jax.tree.map(jnp.zeros_like, ordinary)
-    step = jax.jit(lambda *args: one_step(tx, *args))
-    for at, values in (("ordinary", ordinary), ("zero", zero)):
-        params = prepare(tx, values)
-        state = tx.init(params)
-        for i in range(2):
-            what = f"zero gradients, {at} params, step {i + 1}"
-            result = step(zero, state, params)
-            expect_no_nan(result, what)
-            _, params, state = result

@@ -211,6 +211,13 @@ def one_step(tx: Any, grads: Any, state: Any, params: Any) -> Stepped:
     return Stepped(updates, apply_updates(params, updates), state)
 
 
+def both_ways(tx: Any, grads: Any, state: Any, params: Any) -> tuple[Stepped, Stepped]:
+    """A step by update and apply, and one by `step`."""
+    extra = extra_of(tx, grads, params)
+    moved = tx.step(updates_of(tx, grads), state, params, **extra)
+    return one_step(tx, grads, state, params), Stepped(None, *moved)
+
+
 def arguments_of(tx: Any) -> dict[str, Any]:
     """The arguments of its call by name; none for a pair put together by hand."""
     call = getattr(tx, "call", None)

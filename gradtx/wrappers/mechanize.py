@@ -95,7 +95,7 @@ def mechanize(
     def along(g, p, x0, delta, decay):
         g = g + decay * p if decays else g
         before = x0 - p if delta is None else delta
-        return jnp.real(jnp.conj(g) * before), x0, delta
+        return _squarable(jnp.real(jnp.conj(g) * before)), x0, delta
 
     def rule(u, p, x0, delta, first, one, share, scale):
         x0 = jnp.where(first, p, x0)
@@ -133,7 +133,8 @@ def mechanize(
         if decays:
             size = norm(params, axis_name=axis_name).astype(dtype)
             ratio = norm(updates, axis_name=axis_name).astype(dtype) / (size + eps)
-            decay = weight_decay * scale * ratio
+            # Not infinite, which times a parameter of 0 is no number.
+            decay = weight_decay * scale * jnp.minimum(ratio, jnp.finfo(dtype).max)
         # Not by scale + eps: with a scale of 1e-6 the sum would fall by 1 % a step.
         share = jnp.where(first, 0, 1) / jnp.maximum(scale, jnp.finfo(dtype).tiny)
         slots = [state.x0, state.delta]
@@ -141,7 +142,7 @@ def mechanize(
         kept = jax.tree.map(_if_there, state.delta, found, is_leaf=is_none)
         rest = jax.tree.map(_if_not, state.delta, found, is_leaf=is_none)
         h = share * sum_of_entries(rest, axis_name) + sum_of_entries(kept, axis_name)
-        h = h.astype(dtype)
+        h = _squarable(h.astype(dtype))
         numbers = _learned(state, h, jnp.asarray(betas, dtype), eps, s_init)
         u, inner = tx.update(updates, state.base_optimizer_state, params, **extra)
         # What h was computed from is written over after it is known.
@@ -152,6 +153,12 @@ def mechanize(
         return u, MechanicState(inner, count, x0=x0, delta=delta, **numbers)
 
     return init, update
+
+
+def _squarable(x):
+    """What is too large to be squared is the largest number that is not."""
+    most = float(jnp.finfo(x.dtype).max) ** 0.5
+    return jnp.clip(x, -most, most)
 
 
 def _if_there(delta, x):

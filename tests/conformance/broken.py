@@ -249,22 +249,6 @@ def is_finite_on_finite_gradients():
 
 
 @gradtx.transformation
-def is_finite_on_zero_gradients():
-    r"""zero gradients, ordinary params, step 1\.updates.* has NaN"""
-    return leafwise(EmptyState, lambda g: g / jnp.abs(g))
-
-
-@gradtx.transformation
-def is_finite_on_zero_gradients__float16():
-    r"""\['float16'\].* has NaN"""
-
-    def function(updates, params):  # epsilon is 0 in float16
-        return jax.tree.map(lambda g: g / (jnp.abs(g) + g.dtype.type(1e-8)), updates)
-
-    return stateless(function)
-
-
-@gradtx.transformation
 def keeps_bfloat16():
     r"""state\.count\['layer'\]\['bias'\]|state\.count.* is bfloat16 for bfloat16"""
 

@@ -50,12 +50,22 @@ INFINITE = ("a value of infinity says that there is none yet", r"invalid value \
 PASSES_ON = ("without members nothing looks", "got none")
 MASKS = ("a leaf that a mask takes out is not looked at", "got none")
 
+QUOTIENT = (
+    "it divides by what was seen before: a large gradient after none is over eps_root",
+    r"(mixed|rising) float16 gradients, ordinary params, step \d: updates\['float16'\]",
+)
+PRODUCT = (
+    "a gradient times parameters that are as large after a step is out of range",
+    r"large (bfloat16|complex64) gradients, ordinary params, step 2: updates",
+)
+
 INSIDE = ("the axis is named by a member", "updates of the parts")
 
 # (name, check) -> why it cannot hold, and a pattern of what the check then says, so
 # that an exception hides nothing else. A check that holds nonetheless fails here.
 EXCEPTIONS = {
     ("acprop", "has_derivatives_by_hyperparameters"): CENTERED,
+    ("acprop", "is_finite_on_extreme_gradients"): QUOTIENT,
     ("adabelief", "has_derivatives_by_hyperparameters"): CENTERED,
     ("add_noise", "agrees_when_leaves_are_split"): (
         "each part has noise of its own",
@@ -105,6 +115,7 @@ EXCEPTIONS = {
     ("sam_of_many", "keeps_float16"): COPIES,
     ("sam_of_many", "step_is_update_then_apply"): BACK,
     ("scale_by_acprop", "has_derivatives_by_hyperparameters"): CENTERED,
+    ("scale_by_acprop", "is_finite_on_extreme_gradients"): QUOTIENT,
     ("scale_by_backtracking_linesearch", "has_derivatives_by_hyperparameters"): LOOP,
     ("scale_by_belief", "has_derivatives_by_hyperparameters"): CENTERED,
     ("scale_by_madgrad", "has_derivatives_by_hyperparameters"): NEAR,
@@ -116,6 +127,10 @@ EXCEPTIONS = {
     ("scale_by_backtracking_linesearch", "steps_under_infinity_checks"): INFINITE,
     ("scale_by_cocob", "takes_complex"): ORDER,
     ("scale_by_newton_cg", "takes_complex"): REAL,
+    ("scale_by_param_block_norm", "is_finite_on_extreme_gradients"): PRODUCT,
+    ("scale_by_param_block_norm", "takes_complex"): PRODUCT,
+    ("scale_by_param_block_rms", "is_finite_on_extreme_gradients"): PRODUCT,
+    ("scale_by_param_block_rms", "takes_complex"): PRODUCT,
     ("scale_by_rprop", "takes_complex"): ORDER,
     ("scale_by_sophia", "takes_complex"): ORDER,
     ("scale_by_zoom_linesearch", "agrees_when_leaves_are_split"): WHOLE,

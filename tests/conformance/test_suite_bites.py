@@ -7,11 +7,14 @@ import pytest
 import gradtx
 from gradtx.testing import CHECKS, check_transformation
 
-from . import broken, broken_calls, broken_running, broken_widths
+from . import broken, broken_calls, broken_extremes, broken_running, broken_widths
 
 BROKEN = {
     name: make
-    for module in (broken, broken_calls, broken_running, broken_widths)
+    for module in (
+        *(broken, broken_calls, broken_extremes),
+        *(broken_running, broken_widths),
+    )
     for name, make in vars(module).items()
     if name.split("__")[0] in CHECKS
 }

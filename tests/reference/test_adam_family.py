@@ -1,7 +1,6 @@
 """What tables of one optimizer, one path, do not say of the relatives of Adam."""
 
 import functools
-import operator
 
 import jax
 import jax.numpy as jnp
@@ -58,46 +57,9 @@ def test_cautious_goes_by_signs_and_shows_a_nan():
     np.testing.assert_allclose(update, [-1.5e-33, 1.5e-33, np.nan], rtol=1e-6)
 
 
-OPTIMIZERS = {
-    name: getattr(gradtx, name)(0.1)
-    for name in (
-        *("acprop", "adabelief", "adan", "ademamix", "adopt", "laprop", "mars"),
-        *("simplified_ademamix", "yogi"),
-    )
-} | {
-    "cautious": gradtx.cautious(gradtx.adam(0.1)),
-    "grokfast": gradtx.chain(gradtx.grokfast(), gradtx.adam(0.1)),
-}
-SIZES = {"zero": 0.0, "tiny": 1e-30, "small": 1e-4, "large": 6e4, "largest": 1e30}
-
-
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_narrow_parameters_stay_finite_whatever_the_gradients(name):
-    # Of float16 1e-30 is 0, and the largest is left out; squares of 1e-30 and of 1e30
-    # are out of the range of float32.
-    tx, dtypes = OPTIMIZERS[name], (jnp.bfloat16, jnp.float16)
-    grads = {
-        f"{dtype.__name__} {size}": jnp.full(2, value, dtype)
-        for dtype in dtypes
-        for size, value in SIZES.items()
-        if value <= float(jnp.finfo(dtype).max)
-    }
-    params = jax.tree.map(jnp.ones_like, grads)
-    with jax.enable_x64(False):
-        step = jax.jit(tx.step)
-        state = tx.init(params)
-        for given in (grads, grads, jax.tree.map(operator.neg, grads)):
-            params, state = step(given, state, params)
-    assert all(p.dtype in dtypes for p in params.values())
-    broken = {k for k, p in params.items() if not np.isfinite(p.astype(float)).all()}
-    assert not broken
-    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
-        assert not np.isnan(leaf).any(), path
-
-
 @pytest.mark.parametrize(("name", "field"), [("adan", "g"), ("mars", "last")])
 def test_the_gradient_in_the_state_is_an_array_of_its_own(name, field):
-    tx = OPTIMIZERS[name]
+    tx = getattr(gradtx, name)(0.1)
     params, g = jnp.ones(3), jnp.arange(3.0)
     for update in (tx.update, jax.jit(tx.update)):
         _, state = update(g, tx.init(params), params)

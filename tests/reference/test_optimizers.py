@@ -3,6 +3,7 @@
 import inspect
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -184,3 +185,12 @@ def test_the_decay_of_adamws_algorithm_2_is_not_multiplied_by_alpha():
             adam = m_hat / (np.sqrt(v_hat) + 1e-8)
             w = w - eta(step) * (alpha * adam + decay * w)
             np.testing.assert_allclose(ours[key][step], w, rtol=TOLERANCE)
+
+
+def test_a_deviation_out_of_range_stops_an_entry():
+    tx, g = gradtx.scale_by_stddev(), jnp.array([1e30, 0.0])
+    with jax.disable_jit():  # compiled, a product and a sum are joined: not infinite
+        state = tx.init(g)
+        for _ in range(3):
+            updates, state = tx.update(g, state)
+            np.testing.assert_array_equal(updates, 0)

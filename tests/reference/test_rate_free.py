@@ -180,33 +180,21 @@ def test_mechanic_learns_in_bfloat16():
     assert (p > 2).all()
 
 
-WHOLE = {
-    "dadapt_adamw": {},
-    "dog": {},
-    "dowg": {},
-    "madgrad": {"learning_rate": 0.1},
-    "cocob": {},
-    "momo": {},
-    "momo_adam": {},
-    "prodigy": {},
-    "schedule_free_adamw": {},
-    "schedule_free_sgd": {},
-}
-
-
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-@pytest.mark.parametrize("name", WHOLE)
-def test_small_and_large_gradients_stay_finite(name, dtype):
-    tx = getattr(gradtx, name)(**WHOLE[name])
-    most = float(jnp.finfo(dtype).max) if dtype == jnp.float16 else 1e30
-    p = jnp.ones(3, dtype)
-    state, step = tx.init(p), jax.jit(lambda *args: tx.update(*args, value=1.0))
-    for g in ([0.0, 0.0, 0.0], [0.0, 1e-30, most], [1e-30, 0.0, 1.0], [most, 0.0, 1.0]):
-        updates, state = step(jnp.asarray(g, dtype), state, p)
-        assert jnp.isfinite(updates.astype(float)).all(), (name, g, updates)
-        # A second moment of 1e60 is infinite, as Adam's: its quotients are 0.
-        for leaf in jax.tree.leaves(state):
-            assert not jnp.isnan(leaf.astype(float)).any(), (name, g, state)
+@pytest.mark.parametrize(
+    "tx",
+    [gradtx.scale_by_dog(("learning_rate", 0.1)), gradtx.scale_by_dowg()],
+    ids=repr,
+)
+def test_where_sums_are_out_of_range_the_rate_is_1_at_most(tx):
+    p = jnp.array([1.0, -1.0])
+    g, step = jnp.array([1e30, 0.5]), jax.jit(tx.update)
+    state = tx.init(p)
+    for _ in range(4):  # the distance is soon as large, and its square infinite
+        updates, state = step(g, state, p)
+        assert (jnp.abs(updates) <= g * (1 + 1e-6)).all(), updates
+        p = p - updates
+    assert jnp.isfinite(p).all()
+    assert float(jnp.abs(p).max()) > 1e29
 
 
 def test_an_axis_may_be_missing_where_the_state_is_made():
