@@ -10,6 +10,7 @@ gradtx/optimizers: an algorithm that is added there has its page. Git ignores th
 
 import importlib
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from sphinx.util.docutils import SphinxDirective
 
 PACKAGE = "gradtx.optimizers."
 FOLDER = "algorithms"
+# From module to titles and where they are.
+PAPERS = tomllib.loads(Path(__file__).with_name("papers.toml").read_text())
 HEAD = """\
 | | state: arrays | state: bytes | moved: bytes | first moment | second moment | leaky \
 | bias correction |
@@ -63,7 +66,7 @@ def links(module: str, names: list[str], source: Path) -> str:
     code = (
         f'<a class="reference internal" href="../_modules/{where}.html">{where}.py</a>'
     )
-    papers = [f"[{title}]({at})" for title, at in updates.PAPERS.get(module, ())]
+    papers = [f"[{title}]({at})" for title, at in PAPERS.get(module, {}).items()]
     tried = [
         f"[{title}](../results/{stem}.md)"
         for stem, title in experiments(names, source.parent / "results").items()
