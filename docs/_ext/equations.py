@@ -308,6 +308,14 @@ class Equations(SphinxDirective):
         return [nodes.raw("", made, format="html")]
 
 
+def formula(
+    name: str, rawtext: str, text: str, *args: Any, **kwargs: Any
+) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+    """A formula in a sentence, the role `{eq}`."""
+    return [nodes.raw("", f"<math>{mathml(read(text))}</math>", format="html")], []
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("equations", Equations)
+    app.add_role("eq", formula)
     return {"version": "1", "parallel_read_safe": True}

@@ -44,6 +44,22 @@ WORDS = [
     "the",
     "result",
     "is",
+    "over",
+    "leaf",
+    "leaves",
+    "and",
+    "entries",
+    "array",
+    "else",
+    "elsewhere",
+    "condition",
+    "holds",
+    "random",
+    "signs",
+    "skip",
+    "unless",
+    "base",
+    "optimizer",
 ]
 WORD = re.compile(rf"(?<![\w^{{])((?:(?:{'|'.join(WORDS)})\b(?![_(])\s*)+)")
 
@@ -92,6 +108,10 @@ class _Reader:
         """Whether <x, y> follows: a relation has a space behind it."""
         after = self.tokens[self.place + 1 : self.place + 2]
         return self.next == "<" and bool(after) and not after[0][2]
+
+    def after(self, text: str) -> bool:
+        """Whether this is the token after the next."""
+        return [t[1] for t in self.tokens[self.place + 1 : self.place + 2]] == [text]
 
     def take(self) -> str:
         text = self.next
@@ -198,7 +218,7 @@ class _Reader:
             name, index = found[1], ("name", found[2], False, None, False)
             if found[2].isdigit():
                 index = ("number", found[2])
-        if self.touches("^") and self.tokens[self.place + 1][1] == "_":
+        if self.touches("^") and self.after("_"):
             self.take()
             hat = True
         if index is None and self.touches("_"):

@@ -1,5 +1,6 @@
 """Where code may be broken: after a mark, `join_` | `schedules(` | `steps)`, never in a
-word. Browsers know no such places, and would either break anywhere or nowhere."""
+word. Browsers know no such places, and would either break anywhere or nowhere. The
+headings of pages are names, too."""
 
 import re
 from typing import Any
@@ -7,7 +8,11 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-CODE = re.compile(r'(<code class="[^"]*\bliteral\b[^"]*">)(.*?)(</code>)', re.DOTALL)
+CODE = re.compile(
+    r'(<code class="[^"]*\bliteral\b[^"]*">|<h1>)(.*?)'
+    r'(</code>|<a class="headerlink|</h1>)',
+    re.DOTALL,
+)
 PLACE = re.compile(r"(?<=[(,=_./\[])(?=[\w'\"(\[])(?![^<]*>)(?<![0-9]\.)")
 
 
