@@ -22,6 +22,8 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from examples.pictures import matrices
+
 PACKAGE = "gradtx.optimizers."
 FOLDER = "algorithms"
 # From module to titles and where they are.
@@ -51,7 +53,8 @@ def page(module: str, names: list[str], source: Path) -> str:
     parts = [f"# {', '.join(names)}", docstrings.markdown(about.__doc__ or "")]
     parts += [links(module, names, source), whole(names)]
     shown = [name for name in names if (source / f"{name}.png").exists()]
-    parts += [f"![Paths of {name}](../{source.name}/{name}.png)" for name in shown]
+    kinds = {name: "Losses" if name in matrices.LINES else "Paths" for name in shown}
+    parts += [f"![{kinds[n]} of {n}](../{source.name}/{n}.png)" for n in shown]
     rated = [name for name in names if name in properties.optimizers()]
     if rated:
         parts.append(f"## What it costs\n\n```{{costs}} {' '.join(rated)}\n```")

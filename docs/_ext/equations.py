@@ -311,11 +311,11 @@ class Equations(SphinxDirective):
 def formula(
     name: str, rawtext: str, text: str, *args: Any, **kwargs: Any
 ) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-    """A formula in a sentence, the role `{eq}`."""
+    """A formula in a sentence, the role `{formula}`."""
     return [nodes.raw("", f"<math>{mathml(read(text))}</math>", format="html")], []
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("equations", Equations)
-    app.add_role("eq", formula)
+    app.add_role("formula", formula)
     return {"version": "1", "parallel_read_safe": True}

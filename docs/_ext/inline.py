@@ -21,7 +21,7 @@ STOPS = ".,;:"
 
 
 def typeset(text: str) -> str:
-    """The text with its formulas as `{eq}` roles, but for what is in backticks."""
+    """The text with its formulas as `{formula}` roles, but for what is in backticks."""
     parts = text.split("`")
     parts[::2] = [_sentence(part) for part in parts[::2]]
     return "`".join(parts)
@@ -85,4 +85,4 @@ def _formula(text: str) -> str | None:
         read(core)
     except NotAnEquationError:
         return None
-    return f"{before}{{eq}}`{core}`{after}"
+    return f"{before}{{formula}}`{core}`{after}"

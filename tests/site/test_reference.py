@@ -158,15 +158,18 @@ def test_code_breaks_between_words_only(site):
 @pytest.mark.parametrize(
     ("text", "set_as"),
     [
-        ("The root of nu_t, as it is.", "The root of {eq}`nu_t`, as it is."),
+        ("The root of nu_t, as it is.", "The root of {formula}`nu_t`, as it is."),
         (
             "With `x`, u_t = b1 mu^_t / (1 - b1^t).",
-            "With `x`, {eq}`u_t = b1 mu^_t / (1 - b1^t)`.",
+            "With `x`, {formula}`u_t = b1 mu^_t / (1 - b1^t)`.",
         ),
-        ("a_t (and p_0)", "{eq}`a_t` (and {eq}`p_0`)"),
-        ("min(1, 1 / sqrt(t)), a g_t", "{eq}`min(1, 1 / sqrt(t))`, a {eq}`g_t`"),
-        ("r_0 = a |g|_2", "{eq}`r_0 = a |g|_2`"),
-        ("the mean m_t; b^", "the mean {eq}`m_t`; b^"),
+        ("a_t (and p_0)", "{formula}`a_t` (and {formula}`p_0`)"),
+        (
+            "min(1, 1 / sqrt(t)), a g_t",
+            "{formula}`min(1, 1 / sqrt(t))`, a {formula}`g_t`",
+        ),
+        ("r_0 = a |g|_2", "{formula}`r_0 = a |g|_2`"),
+        ("the mean m_t; b^", "the mean {formula}`m_t`; b^"),
         ("`p_t`, max_norm, 3 - 1 and a - b", "`p_t`, max_norm, 3 - 1 and a - b"),
     ],
 )
