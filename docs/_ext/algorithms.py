@@ -111,7 +111,9 @@ def index(names_of: dict[str, list[str]]) -> str:
     lines += ["| | |", "|---|---|"]
     for module, names in names_of.items():
         about = docstrings.first_line(importlib.import_module(PACKAGE + module))
-        lines.append(f"| [{', '.join(names)}]({module}.md) | {about} |")
+        about = docstrings.escaped(about).replace("|", "\\|")
+        shown = ", ".join(f"`{name}`" for name in names)
+        lines.append(f"| [{shown}]({module}.md) | {about} |")
     lines += ["", "Which to take, and what each costs: [choosing](../choosing.md).", ""]
     lines += ["```{toctree}", ":hidden:", "", *names_of, "```"]
     return "\n".join(lines) + "\n"

@@ -187,6 +187,7 @@ _KINDS = {
     ),
     "inner": lambda a, b: _fenced("⟨", mathml(a) + _operator(",") + mathml(b), "⟩"),
     "fraction": _fraction,
+    "over": lambda a, b: _row(mathml(a), _operator("/"), mathml(b)),
     "power": _power,
     "product": _product,
     "dot": lambda a, b: _row(mathml(a), _operator("·"), mathml(b)),
@@ -311,8 +312,16 @@ class Equations(SphinxDirective):
 def formula(
     name: str, rawtext: str, text: str, *args: Any, **kwargs: Any
 ) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-    """A formula in a sentence, the role `{formula}`."""
-    return [nodes.raw("", f"<math>{mathml(read(text))}</math>", format="html")], []
+    """A formula in a sentence, the role `{formula}`: its fractions are on the line."""
+
+    def flat(tree: Any) -> Any:
+        if not isinstance(tree, tuple):
+            return tree
+        kind = "over" if tree[0] == "fraction" else tree[0]
+        return (flat(kind), *map(flat, tree[1:]))
+
+    made = f"<math>{mathml(flat(read(text)))}</math>"
+    return [nodes.raw("", made, format="html")], []
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -32,8 +32,10 @@ def _sentence(text: str) -> str:
     run: list[str] = []
     for word in text.split(" "):
         bare = word.rstrip(STOPS)
+        inside = sum(w.count("(") - w.count(")") for w in run) > 0
         operand = bare == "a" and bool(run) and run[-1] in OPERATORS
-        if not (operand or _is_notation(bare)):
+        last = inside and bare.rstrip(")").isalpha() and bare.endswith(")")
+        if not (operand or last or _is_notation(bare)):
             found += [*_set(run), word]
             run = []
             continue
@@ -50,6 +52,7 @@ def _is_notation(word: str) -> bool:
     if not WORD.fullmatch(word.replace(",", "")):
         return False
     word = re.sub(r"_\{[^}]*\}", "_t", word).replace("^_", "_")
+    word = re.sub(r"\bsqrt\([a-z]\w*", "sqrt(x", word)
     return all(
         name in KNOWN
         or "_" in name  # an index, an argument

@@ -212,12 +212,13 @@ LETTERS = {
     "H": "the Hessian",
     "H_k": "the estimate of the Hessian's inverse",
 }
+AVERAGING = {"x": "the average, to evaluate", "w": "its weight"}
 # Those of one optimizer; what stands in `` is an argument, or made of arguments.
 OWN_LETTERS = {
     "asgd": {"a": "the average, to evaluate"},
     "noisy_sgd": {"n": "noise"},
-    "schedule_free_adamw": {"x": "the average, to evaluate"},
-    "schedule_free_sgd": {"x": "the average, to evaluate"},
+    "schedule_free_adamw": AVERAGING,
+    "schedule_free_sgd": AVERAGING,
     "sophia": {"h": "the estimate of the Hessian's diagonal"},
     **updates_norms.LETTERS,
 }

@@ -13,12 +13,15 @@ FACTORED = """\
 R_t = {b} R_{{t-1}} + (1 - {b}) mean_j({x}),  R_0 = 0
 C_t = {b} C_{{t-1}} + (1 - {b}) mean_i({x}),  C_0 = 0
 """
-PROJECTED = """\
+PROJECTED = (
+    """\
 R_t = P_t g_t
 mu_t = b1 mu_{t-1} + (1 - b1) R_t,  mu_0 = 0
 nu_t = b2 nu_{t-1} + (1 - b2) |R_t|^2,  nu_0 = 0
-A_t = mu_t / (1 - b1^t) / (sqrt(nu_t / (1 - b2^t)) + eps)
 """
+    + CORRECTED
+    + "A_t = mu^_t / (sqrt(nu^_t) + eps)\n"
+)
 GROWN = """\
 U_t = X_t min(1, max_growth |U_{t-1}|_2 / |X_t|_2)  if t > 1
       X_t  otherwise
@@ -46,8 +49,9 @@ p_t = p_{{t-1}} - learning_rate (u_t + weight_decay p_{{t-1}})""",
 x_t = g_t / sqrt(R_t C_t' / mean(R_t))
 c_t = x_t / max(1, rms(x_t) / clipping_threshold)
 mu_t = b1 mu_{t-1} + (1 - b1) c_t,  mu_0 = 0
-Q_t = b3 Q_{t-1} + (1 - b3) mean_j(|c_t - mu_t|^2 + eps_confidence),  Q_0 = 0
-S_t = b3 S_{t-1} + (1 - b3) mean_i(|c_t - mu_t|^2 + eps_confidence),  S_0 = 0
+y_t = |c_t - mu_t|^2 + eps_confidence
+Q_t = b3 Q_{t-1} + (1 - b3) mean_j(y_t),  Q_0 = 0
+S_t = b3 S_{t-1} + (1 - b3) mean_i(y_t),  S_0 = 0
 u_t = mu_t / sqrt(Q_t S_t' / mean(Q_t))
 p_t = p_{t-1} - learning_rate (u_t + weight_decay p_{t-1})""",
     "dadapt_adamw": RATE
@@ -60,7 +64,7 @@ nu_t = b2 nu_{{t-1}} + (1 - b2) |g_t|^2,  nu_0 = 0
 p_t = p_{{t-1}} - mu_t / (sqrt(nu_t) + eps) - a_t weight_decay p_{{t-1}}""",
     "dog": DECAYED
     + f"""\
-r_t = max(r_{{t-1}}, |p_{{t-1}} - p_0|_2),  r_0 = r (1 + |p_0|_2){TREE}\
+r_t = max(r_{{t-1}}, |p_{{t-1}} - p_0|_2),  r_0 = a (1 + |p_0|_2){TREE}\
 G_t = G_{{t-1}} + |h_t|_2^2,  G_0 = 0
 p_t = p_{{t-1}} - learning_rate r_t / sqrt(G_t + eps) h_t""",
     "dowg": DECAYED
@@ -98,7 +102,8 @@ d_t = beta d_{{t-1}} + (1 - beta) g_t,  d_0 = g_1
 f_t = beta f_{{t-1}} + (1 - beta) v_t,  f_0 = v_1
 c_t = beta c_{{t-1}} + (1 - beta) <g_t, p_{{t-1}}>,  c_0 = <g_1, p_0>
 k = 1 + learning_rate weight_decay
-m_t = max(k (f_t - lower_bound - c_t) + <d_t, p_{{t-1}}>, 0)
+h_t = f_t - lower_bound - c_t
+m_t = max(k h_t + <d_t, p_{{t-1}}>, 0)
 a_t = min(learning_rate, m_t / |d_t|_2^2){TREE}\
 p_t = p_{{t-1}} / k - a_t d_t""",
     "momo_adam": f"""\
@@ -108,7 +113,8 @@ c_t = b1 c_{{t-1}} + (1 - b1) <g_t, p_{{t-1}}>,  c_0 = 0
 nu_t = b2 nu_{{t-1}} + (1 - b2) |g_t|^2,  nu_0 = 0
 u_t = d_t / (sqrt(nu_t / (1 - b2^t)) + eps)
 s_t = 1 - b1^t,  k = 1 + learning_rate weight_decay
-m_t = max(k (f_t - s_t lower_bound - c_t) + <d_t, p_{{t-1}}>, 0)
+h_t = f_t - s_t lower_bound - c_t
+m_t = max(k h_t + <d_t, p_{{t-1}}>, 0)
 a_t = min(learning_rate / s_t, m_t / <d_t, u_t>){TREE}\
 p_t = p_{{t-1}} / k - a_t u_t""",
     "novograd": f"""\
@@ -161,7 +167,7 @@ LETTERS = {
     "apollo_mini": DRAWN,
     "came": {**ROWS, "Q": "as R", "S": "as C"},
     "dadapt_adamw": {**BETAS, "b3": "`betas[1] ** 0.5`", "d": "the estimate"},
-    "dog": {"r": "`init_step[1]`"},
+    "dog": {"a": "`init_step[1]`"},
     "dpsgd": {
         "g": "the gradient of an example",
         "B": "the number of examples",

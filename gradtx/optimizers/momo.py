@@ -115,8 +115,9 @@ def momo(
         f_t = beta f_{t-1} + (1 - beta) value_t,           f_1 = value_1
         c_t = beta c_{t-1} + (1 - beta) <g_t, p_t>,        c_1 = <g_1, p_1>
         k = 1 + learning_rate weight_decay
-        m_t = max(k (f_t - lower_bound - c_t) + <d_t, p_t>, 0)
-        u_t = -min(learning_rate, m_t / |d_t|_2^2) d_t - (1 - 1 / k) p_t
+        h_t = f_t - lower_bound - c_t
+        a_t = min(learning_rate, max(k h_t + <d_t, p_t>, 0) / |d_t|_2^2)
+        u_t = -a_t d_t - (1 - 1 / k) p_t
 
     Products and norms go over the whole tree. Where no average gradient is left, the
     parameters only decay.
@@ -225,8 +226,9 @@ def momo_adam(
         nu_t = b2 nu_{t-1} + (1 - b2) |g_t|^2,     nu_0 = 0
         x_t = d_t / (sqrt(nu_t / (1 - b2^t)) + eps)
         s_t = 1 - b1^t,   k = 1 + learning_rate weight_decay
-        m_t = max(k (f_t - s_t lower_bound - c_t) + <d_t, p_t>, 0)
-        u_t = -min(learning_rate / s_t, m_t / <d_t, x_t>) x_t - (1 - 1 / k) p_t
+        h_t = f_t - s_t lower_bound - c_t
+        a_t = min(learning_rate / s_t, max(k h_t + <d_t, p_t>, 0) / <d_t, x_t>)
+        u_t = -a_t x_t - (1 - 1 / k) p_t
 
     Products go over the whole tree. Where no average gradient is left, the parameters
     only decay.

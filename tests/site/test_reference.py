@@ -169,6 +169,7 @@ def test_code_breaks_between_words_only(site):
             "{formula}`min(1, 1 / sqrt(t))`, a {formula}`g_t`",
         ),
         ("r_0 = a |g|_2", "{formula}`r_0 = a |g|_2`"),
+        ("by sqrt(1 - decay), (a decay)", "by {formula}`sqrt(1 - decay)`, (a decay)"),
         ("the mean m_t; b^", "the mean {formula}`m_t`; b^"),
         ("`p_t`, max_norm, 3 - 1 and a - b", "`p_t`, max_norm, 3 - 1 and a - b"),
     ],
