@@ -318,7 +318,7 @@ def formula(
         if not isinstance(tree, tuple):
             return tree
         kind = "over" if tree[0] == "fraction" else tree[0]
-        return (flat(kind), *map(flat, tree[1:]))
+        return (kind, *map(flat, tree[1:]))
 
     made = f"<math>{mathml(flat(read(text)))}</math>"
     return [nodes.raw("", made, format="html")], []
