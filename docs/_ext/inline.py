@@ -12,7 +12,7 @@ from notation import NotAnEquationError, read
 NAME = r"[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)*'?"
 NAMES = re.compile(NAME)
 WORD = re.compile(r"[A-Za-z0-9_^{}()|+\-*/.'=<>]+")
-SHOWS = re.compile(r"_\{|_[tijkn0-9]\b|\^|\b(?:sqrt|cbrt)\(")
+SHOWS = re.compile(r"_\{|_[tijkln0-9]\b|\^|\b(?:sqrt|cbrt)\(")
 KNOWN = {*SYMBOLS, "b1", "b2", "b3"}
 CALLED = {*FUNCTIONS, "cbrt"}
 ARTICLES = {"a", "A", "I"}

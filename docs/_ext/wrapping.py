@@ -13,7 +13,10 @@ CODE = re.compile(
     r'(</code>|<a class="headerlink|</h1>)',
     re.DOTALL,
 )
-PLACE = re.compile(r"(?<=[(,=_./\[])(?=[\w'\"(\[])(?![^<]*>)(?<![0-9]\.)")
+PLACE = re.compile(
+    r"(?<=[(,=_./\[])(?=[\w'\"(\[])(?![^<]*>)(?<![0-9]\.)"
+    r"|(?<=[a-z])(?=[A-Z][a-z])(?![^<]*>)"  # StateOf | Words
+)
 
 
 def broken(html: str) -> str:
@@ -26,6 +29,9 @@ def page(
 ) -> None:
     if "body" in context:
         context["body"] = broken(context["body"])
+    for beside in ("prev", "next"):  # whose titles are names, too
+        if there := context.get(beside):
+            context[beside] = {**there, "title": PLACE.sub("<wbr>", there["title"])}
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -149,6 +149,8 @@ def test_code_breaks_between_words_only(site):
     assert site.wrapping.broken(text) == text.replace(
         "f(a_b=1e-3", "f(<wbr>a_<wbr>b=<wbr>1e-3"
     )
+    name = '<code class="literal">AbcDef</code>'
+    assert site.wrapping.broken(name) == name.replace("cD", "c<wbr>D")
     heading = '<h1>a_b<a class="headerlink" href="#a_b">'
     assert site.wrapping.broken(heading) == heading.replace(">a_b", ">a_<wbr>b")
     number = '<code class="literal">0.25</code>'
