@@ -10,6 +10,7 @@ gradtx/optimizers: an algorithm that is added there has its page. Git ignores th
 
 import importlib
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,12 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from examples.pictures import matrices
+
 PACKAGE = "gradtx.optimizers."
 FOLDER = "algorithms"
+# From module to titles and where they are.
+PAPERS = tomllib.loads(Path(__file__).with_name("papers.toml").read_text())
 HEAD = """\
 | | state: arrays | state: bytes | moved: bytes | first moment | second moment | leaky \
 | bias correction |
@@ -48,7 +53,8 @@ def page(module: str, names: list[str], source: Path) -> str:
     parts = [f"# {', '.join(names)}", docstrings.markdown(about.__doc__ or "")]
     parts += [links(module, names, source), whole(names)]
     shown = [name for name in names if (source / f"{name}.png").exists()]
-    parts += [f"![Paths of {name}](../{source.name}/{name}.png)" for name in shown]
+    kinds = {name: "Losses" if name in matrices.LINES else "Paths" for name in shown}
+    parts += [f"![{kinds[n]} of {n}](../{source.name}/{n}.png)" for n in shown]
     rated = [name for name in names if name in properties.optimizers()]
     if rated:
         parts.append(f"## What it costs\n\n```{{costs}} {' '.join(rated)}\n```")
@@ -63,7 +69,7 @@ def links(module: str, names: list[str], source: Path) -> str:
     code = (
         f'<a class="reference internal" href="../_modules/{where}.html">{where}.py</a>'
     )
-    papers = [f"[{title}]({at})" for title, at in updates.PAPERS.get(module, ())]
+    papers = [f"[{title}]({at})" for title, at in PAPERS.get(module, {}).items()]
     tried = [
         f"[{title}](../results/{stem}.md)"
         for stem, title in experiments(names, source.parent / "results").items()
@@ -105,7 +111,9 @@ def index(names_of: dict[str, list[str]]) -> str:
     lines += ["| | |", "|---|---|"]
     for module, names in names_of.items():
         about = docstrings.first_line(importlib.import_module(PACKAGE + module))
-        lines.append(f"| [{', '.join(names)}]({module}.md) | {about} |")
+        about = docstrings.escaped(about).replace("|", "\\|")
+        shown = ", ".join(f"`{name}`" for name in names)
+        lines.append(f"| [{shown}]({module}.md) | {about} |")
     lines += ["", "Which to take, and what each costs: [choosing](../choosing.md).", ""]
     lines += ["```{toctree}", ":hidden:", "", *names_of, "```"]
     return "\n".join(lines) + "\n"

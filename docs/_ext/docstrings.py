@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import equations
+import inline
 
 LISTS = ("Args", "Raises")
 SECTION = re.compile(r"^(Args|Raises|Returns|Example):$")
@@ -51,12 +52,16 @@ def _blocks(text: str) -> list[str]:
         start = i
         indented = lines[i].startswith(" ")
         section = SECTION.match(lines[i]) is not None
+        listed = lines[i].startswith("- ")
         i += 1
         while i < len(lines):
-            if lines[i].strip():
-                if lines[i].startswith(" ") != (indented or section):
+            if not lines[i].strip():
+                if not (section or indented):
                     break
-            elif not (section or indented):
+            elif listed:
+                if not lines[i].startswith((" ", "- ")):
+                    break
+            elif lines[i].startswith(" ") != (indented or section):
                 break
             i += 1
         blocks.append("\n".join(lines[start:i]).rstrip())
@@ -94,8 +99,8 @@ def _prose(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Stars and angles outside of code are meant as they are."""
-    parts = text.split("`")
+    """Stars and angles outside of code are meant as they are; formulas are set."""
+    parts = inline.typeset(text).split("`")
     parts[::2] = [re.sub(r"([*<\[\]])", r"\\\1", part) for part in parts[::2]]
     return "`".join(parts)
 

@@ -6,6 +6,7 @@ font from elsewhere, and has the colour of the text around it.
 """
 
 import inspect
+import re
 from collections.abc import Iterator
 from html import escape
 from itertools import pairwise
@@ -33,8 +34,12 @@ LETTERS = {
     "b2": ("β", "2"),
     "b3": ("β", "3"),
 }
-OPERATORS = {"<=": "≤", ">=": "≥", "!=": "≠", "-": "−"}
-FUNCTIONS = {"max", "min", "sign", "exp", "log", "cos", "mean", "rms", "sqrt"}
+CODE = re.compile("`(.*?)`")
+OPERATORS = {"<=": "≤", ">=": "≥", "!=": "≠", "-": "−", "~": "∼"}
+FUNCTIONS = {
+    "max", "min", "sign", "exp", "log", "cos", "mean", "rms", "sqrt", "norm", "clip",
+    "mod", "diag",
+}  # fmt: skip
 
 
 def letter(name: str) -> tuple[str, ...] | None:
@@ -100,6 +105,8 @@ def _name(name: str, hat: bool, index: Node | None, primed: bool) -> str:
 def _call(function: Node, inside: Node) -> str:
     if function[1] == "sqrt":
         return f"<msqrt>{mathml(inside)}</msqrt>"
+    if function[1] == "cbrt":
+        return f"<mroot>{_row(mathml(inside))}{_number('3')}</mroot>"
     # Of an operator, as max is, a browser keeps the distance from a product's factor.
     space = '<mspace width="0.17em"/>' if function[1] in FUNCTIONS else ""
     return _row(space, mathml(function), _fenced("(", mathml(inside), ")"))
@@ -120,6 +127,9 @@ def _power(base: Node, exponent: Node) -> str:
         over = _row(mathml(raised[1]), _operator("/"), mathml(raised[2]))
     else:
         over = _row(mathml(raised))
+    if base[0] == "norm":
+        inner = mathml(base).removeprefix("<msub>").removesuffix("</msub>")
+        return f"<msubsup>{inner}{over}</msubsup>"
     if base[0] == "name" and not base[2] and not base[4]:
         _, *below = letter(base[1]) or (base[1],)
         if below or base[3] is not None:
@@ -152,6 +162,8 @@ def _sum(*terms: tuple[str, Node]) -> str:
 
 def _big(name: str, below: Node | None, above: Node | None) -> str:
     sign = _operator({"sum": "∑", "prod": "∏"}[name])
+    if below is None and above is None:
+        return sign
     low = mathml(below) if below else _row()
     if above is None:
         return f"<munder>{sign}{low}</munder>"
@@ -170,7 +182,12 @@ _KINDS = {
     "paren": lambda inside: _fenced("(", mathml(inside), ")"),
     "bracket": lambda inside: _fenced("[", mathml(inside), "]"),
     "abs": lambda inside: _fenced("|", mathml(inside), "|"),
+    "norm": lambda inside, order: (
+        f"<msub>{_fenced('‖', mathml(inside), '‖')}{mathml(order)}</msub>"
+    ),
+    "inner": lambda a, b: _fenced("⟨", mathml(a) + _operator(",") + mathml(b), "⟩"),
     "fraction": _fraction,
+    "over": lambda a, b: _row(mathml(a), _operator("/"), mathml(b)),
     "power": _power,
     "product": _product,
     "dot": lambda a, b: _row(mathml(a), _operator("·"), mathml(b)),
@@ -189,7 +206,7 @@ def html(block: str) -> str:
     """
     lines = []
     left = ""  # of the last equation, for lines that go on below it
-    for written, cells in equations(block):
+    for written, cells in _told_apart(equations(block)):
         cases = written.startswith(" ") and not any(map(has_relation, cells[0]))
         parts = [_math(cell) for cell in cells]
         if cases and left:
@@ -199,6 +216,21 @@ def html(block: str) -> str:
             left = mathml(first[1]) + _operator("=")
         lines.append(f'<div class="line" role="group">{" ".join(parts)}</div>')
     return f'<div class="equations">{"".join(lines)}</div>'
+
+
+def _told_apart(lines: Any) -> Any:
+    """Lines in which the learning rate is eta, where alpha is an argument beside it."""
+    if not any(name == "alpha" for name, _ in _names(lines)):
+        return lines
+
+    def renamed(tree: Any) -> Any:
+        if isinstance(tree, tuple | list):
+            if tuple(tree[:2]) == ("name", "learning_rate"):
+                return ("name", "eta", *tree[2:])
+            return type(tree)(map(renamed, tree))
+        return tree
+
+    return renamed(lines)
 
 
 def _math(cell: list[Node], before: str = "") -> str:
@@ -215,23 +247,29 @@ def _math(cell: list[Node], before: str = "") -> str:
     return f'<math class="cell"><mstyle displaystyle="true">{inner}</mstyle></math>'
 
 
-def names(block: str, signature: inspect.Signature) -> str:
-    """What the letters of a block are: arguments, and what `updates.LETTERS` says."""
+def names(block: str, optimizer: str) -> str:
+    """What the letters of a block are: arguments, and what the tables say."""
+    lines = equations(block)
+    arguments = inspect.signature(getattr(gradtx, optimizer)).parameters
+    own = updates.OWN_LETTERS.get(optimizer, {})
+    letters = {k: v for k, v in updates.LETTERS.items() if k not in arguments} | own
+    code = r'<code class="literal">\1</code>'
+    letters = {k: CODE.sub(code, v) for k, v in letters.items()}
+    apart = _told_apart(lines) is not lines
     said: dict[str, str] = {}
-    for _, cells in equations(block):
-        for name, index in _names([part for cell in cells for part in cell]):
-            shown = f"<math>{_name(name, False, None, False)}</math>"
-            known = f"{name}_{index}" if f"{name}_{index}" in updates.LETTERS else name
-            if known in updates.LETTERS:
-                if known != name:
-                    shown = f"<math>{_name(name, False, read(index), False)}</math>"
-                said[shown] = updates.LETTERS[known]
-            elif name in signature.parameters and letter(name) is not None:
-                said[shown] = f'<code class="literal">{name}</code>'
-    # First the letters, in the order of their list, then the arguments.
-    order = list(updates.LETTERS.values())
-    place = {meaning: i for i, meaning in enumerate(order)}
-    pairs = sorted(said.items(), key=lambda pair: place.get(pair[1], len(order)))
+    for name, index in _names(lines):
+        set_as = "eta" if apart and name == "learning_rate" else name
+        shown = f"<math>{_name(set_as, False, None, False)}</math>"
+        known = f"{name}_{index}" if f"{name}_{index}" in letters else name
+        if known in letters:
+            if known != name:
+                shown = f"<math>{_name(name, False, read(index), False)}</math>"
+            said[shown] = letters[known]
+        elif name in arguments and letter(name) is not None:
+            said[shown] = f'<code class="literal">{name}</code>'
+    # First the letters, in the order of their lists, then the arguments.
+    place = {meaning: i for i, meaning in enumerate(letters.values())}
+    pairs = sorted(said.items(), key=lambda pair: place.get(pair[1], len(letters)))
     listed = [f"<span>{shown} {meaning}</span>" for shown, meaning in pairs]
     return f'<p class="names">{", ".join(listed)}</p>'
 
@@ -265,12 +303,28 @@ class Equations(SphinxDirective):
             block = "\n".join(self.content)
             made = html(block)
             if optimizer := self.options.get("names"):
-                made += names(block, inspect.signature(getattr(gradtx, optimizer)))
+                made += names(block, optimizer)
         except NotAnEquationError as error:
             raise self.error(str(error)) from error
         return [nodes.raw("", made, format="html")]
 
 
+def formula(
+    name: str, rawtext: str, text: str, *args: Any, **kwargs: Any
+) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+    """A formula in a sentence, the role `{formula}`: its fractions are on the line."""
+
+    def flat(tree: Any) -> Any:
+        if not isinstance(tree, tuple):
+            return tree
+        kind = "over" if tree[0] == "fraction" else tree[0]
+        return (kind, *map(flat, tree[1:]))
+
+    made = f"<math>{mathml(flat(read(text)))}</math>"
+    return [nodes.raw("", made, format="html")], []
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("equations", Equations)
+    app.add_role("formula", formula)
     return {"version": "1", "parallel_read_safe": True}

@@ -1,8 +1,9 @@
 """The docstrings' notation for equations, read: `u_t = g_t / (sqrt(nu_t) + eps)`.
 
 A side by side is a product, and `a b / c d` is a b / c times d. `x_t`, `x_{t-1}` have
-an index, `x^_t` a hat, `x'` is transposed, `x.y` the inner product; `f(x)` without a
-space is a call. What is read is a tree of tuples, whose first entry is the kind.
+an index, `x^_t` a hat, `x'` is transposed, `x.y` and `<x, y>` are the inner product,
+`|x|` is of each entry and `|x|_2` a norm; `f(x)` without a space is a call. What is
+read is a tree of tuples, whose first entry is the kind.
 """
 
 import re
@@ -14,10 +15,10 @@ TOKEN = re.compile(
     r"\s*(?:(?P<number>\d+(?:\.\d+)?)"
     r"|(?P<dots>\.\.\.?)"
     r"|(?P<name>[^\W\d_][^\W_]*(?:_[^\W_]+)*)"
-    r"|(?P<op><=|>=|!=|[-+*/^_{}()\[\]|.,=<>'])|(?P<bad>\S))"
+    r"|(?P<op><=|>=|!=|[-+*/^_{}()\[\]|.,=<>~'])|(?P<bad>\S))"
 )
 INDEX = re.compile(r"(.+)_([tijkny]|\d)$")  # of letters joined by _, the last
-RELATIONS = {"=", "<=", ">=", "!=", "<", ">"}
+RELATIONS = {"=", "<=", ">=", "!=", "<", ">", "~"}
 BIG = {"sum", "prod"}
 # Stand between equations in a line of them.
 WORDS = [
@@ -43,6 +44,22 @@ WORDS = [
     "the",
     "result",
     "is",
+    "over",
+    "leaf",
+    "leaves",
+    "and",
+    "entries",
+    "array",
+    "else",
+    "elsewhere",
+    "condition",
+    "holds",
+    "random",
+    "signs",
+    "skip",
+    "unless",
+    "base",
+    "optimizer",
 ]
 WORD = re.compile(rf"(?<![\w^{{])((?:(?:{'|'.join(WORDS)})\b(?![_(])\s*)+)")
 
@@ -87,6 +104,15 @@ class _Reader:
         """Whether the next token is this one, without a space before it."""
         return self.next == text and not self.tokens[self.place][2]
 
+    def opens_a_product(self) -> bool:
+        """Whether <x, y> follows: a relation has a space behind it."""
+        after = self.tokens[self.place + 1 : self.place + 2]
+        return self.next == "<" and bool(after) and not after[0][2]
+
+    def after(self, text: str) -> bool:
+        """Whether this is the token after the next."""
+        return [t[1] for t in self.tokens[self.place + 1 : self.place + 2]] == [text]
+
     def take(self) -> str:
         text = self.next
         self.place += 1
@@ -107,7 +133,7 @@ class _Reader:
 
     def relation(self) -> Node:
         found: list[Any] = [self.sum()]
-        while self.next in RELATIONS:
+        while self.next in RELATIONS and not self.opens_a_product():
             found += [self.take(), self.sum()]
         return found[0] if len(found) == 1 else ("relation", *found)
 
@@ -129,9 +155,10 @@ class _Reader:
                 self.take()
                 found.append(self.power())
             elif (
-                self.kind in ("number", "name")
+                self.kind in ("number", "name", "dots")
                 or self.next in ("(", "[")
                 or (self.next == "|" and not self.bars)
+                or self.opens_a_product()
             ):
                 found.append(self.power())
             else:
@@ -142,7 +169,10 @@ class _Reader:
         found = self.primary()
         if self.next == "^":
             self.take()
-            found = ("power", found, self.primary())
+            minus = self.touches("-")
+            self.place += minus
+            raised = self.primary()
+            found = ("power", found, ("sum", ("-", raised)) if minus else raised)
         if self.next == ".":
             self.take()
             return ("dot", found, self.power())
@@ -161,7 +191,18 @@ class _Reader:
             inside = self.sum()
             self.bars -= 1
             self.expect("|")
-            return ("abs", inside)
+            if not self.touches("_"):
+                return ("abs", inside)
+            self.take()
+            return ("norm", inside, self.index())
+        if opened == "<":
+            bars, self.bars = self.bars, 0
+            left = self.sum()
+            self.expect(",")
+            right = self.sum()
+            self.bars = bars
+            self.expect(">")
+            return ("inner", left, right)
         if opened in ("(", "["):
             bars, self.bars = self.bars, 0
             inside = self.listed()
@@ -177,7 +218,7 @@ class _Reader:
             name, index = found[1], ("name", found[2], False, None, False)
             if found[2].isdigit():
                 index = ("number", found[2])
-        if self.touches("^") and self.tokens[self.place + 1][1] == "_":
+        if self.touches("^") and self.after("_"):
             self.take()
             hat = True
         if index is None and self.touches("_"):
@@ -224,7 +265,7 @@ def cells(line: str) -> list[list[Node]]:
     """
     found = []
     for place, cell in enumerate(re.split(r"\s{2,}", line.strip())):
-        words = re.fullmatch(r"\([\w, -]*\)|.* ~ .*", cell)
+        words = re.fullmatch(r"\([\w, -]*\)", cell)
         if place and words:
             found.append([("text", cell)])
             continue

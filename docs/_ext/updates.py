@@ -1,30 +1,24 @@
-"""What each optimizer does to a parameter, whole, and where that is written.
+"""What each optimizer does to a parameter, whole.
 
 In the docstrings' notation: p is the parameter, g the gradient, names are those of the
-arguments. `tests/site/test_updates.py` takes the steps as they are written here. An
-optimizer that is not here has the equations of its docstrings, and no more.
+arguments. `tests/site/test_updates.py` takes the steps as they are written here. What
+needs the norm of a leaf, or is for matrices, stands in updates_norms.py.
 """
 
-MOMENTS = """\
-mu_t = b1 mu_{t-1} + (1 - b1) g_t,  mu_0 = 0
-nu_t = b2 nu_{t-1} + (1 - b2) |g_t|^2,  nu_0 = 0
-"""
-CORRECTED = "mu^_t = mu_t / (1 - b1^t),  nu^_t = nu_t / (1 - b2^t)\n"
-ADAM = MOMENTS + CORRECTED
-BELIEF = """\
-mu_t = b1 mu_{t-1} + (1 - b1) g_t,  mu_0 = 0
-nu_t = b2 nu_{t-1} + (1 - b2) |g_t - mu_t|^2 + eps_root,  nu_0 = 0
-"""
-NESTEROV = f"""{MOMENTS}\
-mu^_t = b1 mu_t / (1 - b1^(t+1)) + (1 - b1) g_t / (1 - b1^t)
-nu^_t = nu_t / (1 - b2^t)
-"""
-MAXIMUM = """\
-mu_t = b1 mu_{t-1} + (1 - b1) g_t,  mu_0 = 0
-nu_t = max(b2 nu_{t-1}, |g_t| + eps),  nu_0 = 0
-"""
-AVERAGE = "nu_t = decay nu_{t-1} + (1 - decay) |g_t|^2,  nu_0 = initial_scale\n"
-STEP = "mu^_t / (sqrt(nu^_t + eps_root) + eps)"
+import updates_norms
+from updates_parts import (
+    ADAM,
+    AVERAGE,
+    AVERAGED,
+    BELIEF,
+    CHANGE,
+    CORRECTED,
+    DIRECTION,
+    MAXIMUM,
+    NESTEROV,
+    STEP,
+    WARMED,
+)
 
 # From the call, without the learning rate, to the steps.
 UPDATES = {
@@ -50,8 +44,9 @@ p_t = p_{t-1} + v_t""",
     + """\
 p_t = p_{t-1} - learning_rate g_t / sqrt(nu_t - |mu_t|^2 + eps)""",
     "adadelta": """\
-e_g_t = rho e_g_{t-1} + (1 - rho) |g_t|^2,  e_g_0 = 0
-u_t = sqrt(e_x_{t-1} + eps) / sqrt(e_g_t + eps) g_t
+h_t = g_t + weight_decay p_{t-1}
+e_g_t = rho e_g_{t-1} + (1 - rho) |h_t|^2,  e_g_0 = 0
+u_t = sqrt(e_x_{t-1} + eps) / sqrt(e_g_t + eps) h_t
 e_x_t = rho e_x_{t-1} + (1 - rho) |u_t|^2,  e_x_0 = 0
 p_t = p_{t-1} - learning_rate u_t""",
     "adam": f"{ADAM}p_t = p_{{t-1}} - learning_rate {STEP}",
@@ -141,12 +136,61 @@ nu_t = b2 nu_{t-1} + (1 - b2) |g_t|^2,  nu_0 = 0
 x_t = g_t / (sqrt(nu_t / (1 - b2^t) + eps_root) + eps)
 mu_t = b1 mu_{t-1} + (1 - b1) x_t,  mu_0 = 0
 p_t = p_{t-1} - learning_rate (mu_t / (1 - b1^t) + weight_decay p_{t-1})""",
-    "mars": f"""\
-c_t = g_t + gamma b1 / (1 - b1) (g_t - g_{{t-1}})
-x_t = c_t min(1, max_norm / |c_t|)
-mu_t = b1 mu_{{t-1}} + (1 - b1) x_t,  mu_0 = 0
-nu_t = b2 nu_{{t-1}} + (1 - b2) |x_t|^2,  nu_0 = 0
-{CORRECTED}p_t = p_{{t-1}} - learning_rate ({STEP} + weight_decay p_{{t-1}})""",
+    "asgd": """\
+h_t = g_t + weight_decay p_{t-1}
+r_t = learning_rate / (1 + lambd learning_rate (t - 1))^alpha
+p_t = p_{t-1} - r_t (h_t + lambd p_{t-1})
+a_t = a_{t-1} + (p_t - a_{t-1}) / max(1, t - 1 - t0),  a_0 = p_0""",
+    "cocob": """\
+h_t = learning_rate (g_t + weight_decay p_{t-1})
+L_t = max(L_{t-1}, |h_t|),  L_0 = eps
+G_t = G_{t-1} + |h_t|,  G_0 = 0
+R_t = max(R_{t-1} - h_t (p_{t-1} - p_0), 0),  R_0 = 0
+C_t = C_{t-1} - h_t,  C_0 = 0
+p_t = p_0 + C_t / L_t (L_t + R_t) / max(G_t + L_t, alpha L_t)""",
+    "ftrl": """\
+n_t = n_{t-1} + |g_t|^2,  n_0 = 0
+s_t = (sqrt(n_t) - sqrt(n_{t-1})) / learning_rate
+z_t = z_{t-1} + g_t - s_t p_{t-1},  z_0 = -beta / learning_rate p_0
+p_t = -sign(z_t) max(|z_t| - l1, 0) / ((beta + sqrt(n_t)) / learning_rate + l2)""",
+    "madgrad": """\
+h_t = g_t + weight_decay p_{t-1}
+a_t = (learning_rate + eps) sqrt(t)
+G_t = G_{t-1} + a_t |h_t|^2,  G_0 = 0
+s_t = s_{t-1} + a_t h_t,  s_0 = 0
+z_t = p_0 - s_t / (cbrt(G_t) + eps)
+p_t = momentum p_{t-1} + (1 - momentum) z_t""",
+    "noisy_sgd": """\
+n_t ~ N(0, eta / t^gamma)
+p_t = p_{t-1} - learning_rate (g_t + n_t)""",
+    "optimistic_gradient_descent": """\
+p_t = p_{t-1} - learning_rate (alpha g_t + beta (g_t - g_{t-1})),  g_0 = g_1""",
+    "optimistic_adam": f"""\
+{NESTEROV}{DIRECTION}{CHANGE}p_t = p_{{t-1}} - learning_rate u_t - optimism d_t""",
+    "optimistic_adam_v2": f"""\
+{NESTEROV}{DIRECTION}{CHANGE}p_t = p_{{t-1}} - learning_rate (alpha u_t + beta d_t)""",
+    "schedule_free_sgd": WARMED
+    + """\
+z_t = z_{t-1} - a_t (g_t + weight_decay p_{t-1}),  z_0 = p_0
+"""
+    + AVERAGED,
+    "schedule_free_adamw": WARMED
+    + """\
+nu_t = b2 nu_{t-1} + (1 - b2) |g_t|^2,  nu_0 = 0
+u_t = g_t / (sqrt(nu_t / (1 - b2^t)) + eps)
+z_t = z_{t-1} - a_t (u_t + weight_decay p_{t-1}),  z_0 = p_0
+"""
+    + AVERAGED,
+    "sign_sgd": "p_t = p_{t-1} - learning_rate sign(g_t)",
+    "signum": """\
+m_t = beta m_{t-1} + (1 - beta) g_t,  m_0 = 0
+p_t = p_{t-1} - learning_rate sign(m_t)""",
+    "sophia": """\
+mu_t = b1 mu_{t-1} + (1 - b1) g_t,  mu_0 = 0
+u_t = clip(mu_t / (1 - b1^t) / max(gamma nu_{t-1}, eps), clip_threshold)
+nu_t = b2 nu_{t-1} + (1 - b2) h_t  if mod(t - 1, update_interval) = 0
+       nu_{t-1}  otherwise
+p_t = p_{t-1} - learning_rate (u_t + weight_decay p_{t-1})""",
     "lbfgs": """\
 p_{k+1} = p_k - t_k H_k g_k
 H_{k+1} = V_k' H_k V_k + rho_k s_k s_k'
@@ -156,6 +200,7 @@ s_k = p_{k+1} - p_k,  y_k = g_{k+1} - g_k""",
 p_{k+1} = p_k - t_k u_k
 |(H_k + damping I) u_k - g_k| <= eta_k |g_k|
 eta_k = min(1/2, |g_k|^forcing)""",
+    **updates_norms.UPDATES,
 }
 
 # What the letters are that are no argument's.
@@ -167,161 +212,13 @@ LETTERS = {
     "H": "the Hessian",
     "H_k": "the estimate of the Hessian's inverse",
 }
-
-KINGMA = (
-    "Kingma & Ba, Adam: a method for stochastic optimization (2015)",
-    "https://arxiv.org/abs/1412.6980",
-)
-LOSHCHILOV = (
-    "Loshchilov & Hutter, Decoupled weight decay regularization (2019)",
-    "https://arxiv.org/abs/1711.05101",
-)
-DOZAT = (
-    "Dozat, Incorporating Nesterov momentum into Adam (2016)",
-    "https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ",
-)
-NOCEDAL = (
-    "Nocedal & Wright, Numerical optimization (2006)",
-    "https://doi.org/10.1007/978-0-387-40065-5",
-)
-# From module to what it was written after.
-PAPERS = {
-    "acprop": [
-        (
-            "Zhuang et al., Momentum centering and asynchronous update (2021)",
-            "https://arxiv.org/abs/2110.05454",
-        )
-    ],
-    "adabelief": [
-        (
-            "Zhuang et al., AdaBelief optimizer (2020)",
-            "https://arxiv.org/abs/2010.07468",
-        )
-    ],
-    "adadelta": [
-        (
-            "Zeiler, ADADELTA: an adaptive learning rate method (2012)",
-            "https://arxiv.org/abs/1212.5701",
-        )
-    ],
-    "adagrad": [
-        (
-            "Duchi, Hazan & Singer, Adaptive subgradient methods (2011)",
-            "https://jmlr.org/papers/v12/duchi11a.html",
-        )
-    ],
-    "adam": [KINGMA, DOZAT],
-    "adam_lp": [KINGMA],
-    "adamax": [KINGMA],
-    "adamw": [LOSHCHILOV, DOZAT],
-    "adan": [
-        (
-            "Xie et al., Adan: adaptive Nesterov momentum algorithm (2022)",
-            "https://arxiv.org/abs/2208.06677",
-        )
-    ],
-    "ademamix": [
-        (
-            "Pagliardini et al., The AdEMAMix optimizer (2024)",
-            "https://arxiv.org/abs/2409.03137",
-        )
-    ],
-    "adopt": [
-        (
-            "Taniguchi et al., ADOPT: modified Adam can converge with any beta2 (2024)",
-            "https://arxiv.org/abs/2411.02853",
-        )
-    ],
-    "amsgrad": [
-        (
-            "Reddi, Kale & Kumar, On the convergence of Adam and beyond (2018)",
-            "https://arxiv.org/abs/1904.09237",
-        )
-    ],
-    "dpsgd": [
-        (
-            "Abadi et al., Deep learning with differential privacy (2016)",
-            "https://arxiv.org/abs/1607.00133",
-        )
-    ],
-    "laprop": [
-        (
-            "Ziyin et al., LaProp: separating momentum and adaptivity (2020)",
-            "https://arxiv.org/abs/2002.04839",
-        )
-    ],
-    "lbfgs": [
-        NOCEDAL,
-        (
-            "Liu & Nocedal, On the limited memory BFGS method (1989)",
-            "https://doi.org/10.1007/BF01589116",
-        ),
-    ],
-    "lion": [
-        (
-            "Chen et al., Symbolic discovery of optimization algorithms (2023)",
-            "https://arxiv.org/abs/2302.06675",
-        )
-    ],
-    "mars": [
-        (
-            "Yuan et al., MARS: unleashing the power of variance reduction (2024)",
-            "https://arxiv.org/abs/2411.10438",
-        )
-    ],
-    "newton": [
-        NOCEDAL,
-        (
-            "Pearlmutter, Fast exact multiplication by the Hessian (1994)",
-            "https://doi.org/10.1162/neco.1994.6.1.147",
-        ),
-    ],
-    "radam": [
-        (
-            "Liu et al., On the variance of the adaptive learning rate and beyond "
-            "(2020)",
-            "https://arxiv.org/abs/1908.03265",
-        )
-    ],
-    "rmsprop": [
-        (
-            "Tieleman & Hinton, Lecture 6.5 - rmsprop (2012)",
-            "https://www.cs.toronto.edu/~tijmen/csc321/slides/lecture_slides_lec6.pdf",
-        ),
-        (
-            "Graves, Generating sequences with recurrent neural networks (2013)",
-            "https://arxiv.org/abs/1308.0850",
-        ),
-    ],
-    "rprop": [
-        (
-            "Riedmiller & Braun, the RPROP algorithm (1993)",
-            "https://doi.org/10.1109/ICNN.1993.298623",
-        )
-    ],
-    "sgd": [
-        (
-            "Sutskever et al., On the importance of initialization and momentum in "
-            "deep learning (2013)",
-            "https://proceedings.mlr.press/v28/sutskever13.html",
-        )
-    ],
-    "simplified_ademamix": [
-        (
-            "Morwani et al., Connections between schedule-free optimizers (2025)",
-            "https://arxiv.org/abs/2502.02431",
-        )
-    ],
-    "yogi": [
-        (
-            "Zaheer et al., Adaptive methods for nonconvex optimization (2018)",
-            "https://papers.nips.cc/paper/8186-adaptive-methods-for-nonconvex-optimization",
-        )
-    ],
-    "sophia": [
-        (
-            "Liu et al., Sophia: a scalable stochastic second-order optimizer (2023)",
-            "https://arxiv.org/abs/2305.14342",
-        )
-    ],
+AVERAGING = {"x": "the average, to evaluate", "w": "its weight"}
+# Those of one optimizer; what stands in `` is an argument, or made of arguments.
+OWN_LETTERS = {
+    "asgd": {"a": "the average, to evaluate"},
+    "noisy_sgd": {"n": "noise"},
+    "schedule_free_adamw": AVERAGING,
+    "schedule_free_sgd": AVERAGING,
+    "sophia": {"h": "the estimate of the Hessian's diagonal"},
+    **updates_norms.LETTERS,
 }

@@ -1,5 +1,6 @@
 """Where code may be broken: after a mark, `join_` | `schedules(` | `steps)`, never in a
-word. Browsers know no such places, and would either break anywhere or nowhere."""
+word. Browsers know no such places, and would either break anywhere or nowhere. The
+headings of pages are names, too."""
 
 import re
 from typing import Any
@@ -7,8 +8,15 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-CODE = re.compile(r'(<code class="[^"]*\bliteral\b[^"]*">)(.*?)(</code>)', re.DOTALL)
-PLACE = re.compile(r"(?<=[(,=_./\[])(?=[\w'\"(\[])(?![^<]*>)(?<![0-9]\.)")
+CODE = re.compile(
+    r'(<code class="[^"]*\bliteral\b[^"]*">|<h1>)(.*?)'
+    r'(</code>|<a class="headerlink|</h1>)',
+    re.DOTALL,
+)
+PLACE = re.compile(
+    r"(?<=[(,=_./\[])(?=[\w'\"(\[])(?![^<]*>)(?<![0-9]\.)"
+    r"|(?<=[a-z])(?=[A-Z][a-z])(?![^<]*>)"  # StateOf | Words
+)
 
 
 def broken(html: str) -> str:
@@ -21,6 +29,9 @@ def page(
 ) -> None:
     if "body" in context:
         context["body"] = broken(context["body"])
+    for beside in ("prev", "next"):  # whose titles are names, too
+        if there := context.get(beside):
+            context[beside] = {**there, "title": PLACE.sub("<wbr>", there["title"])}
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

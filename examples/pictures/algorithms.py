@@ -1,4 +1,7 @@
-"""A picture for every optimizer: its path on a long valley and on Beale's function."""
+"""A picture for every optimizer: its path on a long valley and on Beale's function.
+
+Those of matrices stand in matrices.py.
+"""
 
 import inspect
 from collections.abc import Callable
@@ -8,7 +11,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 import gradtx
-from examples.pictures import look
+from examples.pictures import look, matrices
 from gradtx.plot import surfaces
 
 
@@ -46,8 +49,6 @@ LINES = MappingProxyType(
         ),
         "adopt": (Line("adopt", 0.2, 0.2),),
         "amsgrad": (Line("amsgrad", 0.2, 0.1),),
-        "apollo": (Line("apollo (of a vector: Adam)", 0.2, 0.1),),
-        "apollo_mini": (Line("apollo_mini (of a vector: Adam)", 0.2, 0.1),),
         "asgd": (Line("asgd", 0.09, 0.01),),
         "came": (Line("came", 0.2, 0.1),),
         "cocob": (
@@ -66,7 +67,6 @@ LINES = MappingProxyType(
         ),
         "fromage": (Line("fromage", 0.1, 0.03),),
         "ftrl": (Line("ftrl", 0.5, 0.5), Line("l1 = 1", 0.5, 0.5, {"l1": 1.0})),
-        "galore": (Line("galore (of a vector: Adam)", 0.2, 0.1),),
         "lamb": (Line("lamb", 0.1, 0.03),),
         "laprop": (Line("laprop", 0.2, 0.1),),
         "lars": (Line("lars, coefficient 1", 0.02, 0.01, {"trust_coefficient": 1.0}),),
@@ -140,6 +140,8 @@ def aliases() -> dict[str, Callable[..., Any]]:
 def algorithm(name: str) -> Figure:
     """Draw the paths of an optimizer, with one of gradient descent to compare.
 
+    For an optimizer of matrices: how the loss falls, and by Adam.
+
     Args:
         name: of an optimizer, "adam".
 
@@ -148,6 +150,8 @@ def algorithm(name: str) -> Figure:
     """
     if name not in aliases():
         raise LookupError(f"no optimizer {name!r}; there are {', '.join(aliases())}.")
+    if name in matrices.LINES:
+        return matrices.matrix(name, aliases()[name])
     if name not in LINES:
         raise LookupError(f"{name} has no rates: add them to LINES in {__name__}.")
     lines = [(aliases()[name], line) for line in LINES[name]]

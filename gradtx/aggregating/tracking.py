@@ -33,7 +33,7 @@ def track_per_element_mean_and_variance_with_ema(ema_decay: Scalar = 0.9):
     """Keep averages over time of the mean and the variance of each gradient's entry.
 
         v_t = s_t / (N_t - 1)
-        m'_t = d m'_{t-1} + (1 - d) m_t,   v'_t = d v'_{t-1} + (1 - d) v_t
+        M_t = d M_{t-1} + (1 - d) m_t,   V_t = d V_{t-1} + (1 - d) v_t
 
     with the mean m_t, which is handed on as it is, and the sum of squares s_t over N_t
     examples of `get_per_element_mean_and_sum_sq_diff_grads`: `update` needs the extra
@@ -99,7 +99,7 @@ def track_per_element_mean_and_variance_with_ema(ema_decay: Scalar = 0.9):
 def get_unbiased_mean_and_variance_ema(state: State) -> tuple[Updates, Updates]:
     """The averages that a state has of the mean and the variance, without their bias.
 
-        m'_t / (1 - d^t),   v'_t / (1 - d^t)
+        M^_t = M_t / (1 - d^t),   V^_t = V_t / (1 - d^t)
 
     Args:
       state: of an optimizer that has `track_per_element_mean_and_variance_with_ema` in

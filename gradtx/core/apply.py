@@ -79,7 +79,7 @@ def incremental_update(
 ) -> Params:
     """Move a part of the way from old to new (Polyak averaging, target networks).
 
-        old + step_size * (new - old)
+        average = old + step_size (new - old)
 
     Computed in the widest of both dtypes and float32, and rounded once: to a bfloat16
     average steps of less than 1/256 of it are lost, so keep averages in float32.

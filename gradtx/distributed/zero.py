@@ -21,14 +21,15 @@ def zero1(inner: Any, axis_name: AxisName, *, whole_leaves: bool = False):
 
     Along the axes each of N devices has all parameters and gradients of its own data:
 
-        g_i = share i of mean(g)         reduce-scatter
+        g_i = share_i(mean(g))   (reduce-scatter)
         p_i, s_i = inner(g_i, s_i, p_i)
-        p = (p_1, ..., p_N)              all-gather; the updates, with `update`
+        p = (p_1, ..., p_N)   (all-gather)
 
-    A leaf is split flat and evenly, with up to N - 1 zeros at the end; a share has as
-    many dimensions as its leaf (all but the first of length 1), so that masks and
-    labels that go by name or by number of dimensions mean what they say. 0-d leaves
-    are averaged and updated on every device. On the wire: the bytes of one all-reduce.
+    With `update` it is the updates that are gathered. A leaf is split flat and evenly,
+    with up to N - 1 zeros at the end; a share has as many dimensions as its leaf (all
+    but the first of length 1), so that masks and labels that go by name or by number of
+    dimensions mean what they say. 0-d leaves are averaged and updated on every device.
+    On the wire: the bytes of one all-reduce.
 
     What looks at the whole tree inside of `inner` (`clip_by_global_norm`,
     `apply_if_finite`) adds up over the devices by itself. What looks at whole leaves

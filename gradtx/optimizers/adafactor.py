@@ -102,14 +102,15 @@ def scale_by_factored_rms(
     """Divide by the root of a second moment that is kept as a row and a column.
 
         b_t = 1 - t^-decay_rate
-        R_t = b_t R_{t-1} + (1 - b_t) mean over columns of (|g_t|^2 + epsilon)
-        C_t = b_t C_{t-1} + (1 - b_t) mean over rows of (|g_t|^2 + epsilon)
-        V_t = R_t C_t^T / mean(R_t)
+        R_t = b_t R_{t-1} + (1 - b_t) mean_j(|g_t|^2 + epsilon)
+        C_t = b_t C_{t-1} + (1 - b_t) mean_i(|g_t|^2 + epsilon)
+        V_t = R_t C_t' / mean(R_t)
         u_t = g_t / sqrt(V_t)
 
-    R_t C_t^T / mean(R_t) is the matrix of rank one that has the rows' and the columns'
-    means of the second moment, and is the nearest to it by divergence. b_1 is 0, so the
-    averages need no correction for their start.
+    with the mean over a row's columns j, and that over a column's rows i. V_t is the
+    matrix of rank one that has the rows' and the columns' means of the second moment,
+    and is the nearest to it by divergence. b_1 is 0, so the averages need no correction
+    for their start.
 
     Leaves of less than two axes, or of short ones, keep the whole second moment. Of
     more than two axes the two longest are the matrix; over the others matrices are

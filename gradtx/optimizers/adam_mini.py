@@ -58,7 +58,7 @@ def scale_by_adam_mini(
     """Divide the average gradient by one root of the second moment for each block.
 
         mu_t = b1 mu_{t-1} + (1 - b1) g_t,   mu_0 = 0
-        nu_t = b2 nu_{t-1} + (1 - b2) mean over the block of |g_t|^2,   nu_0 = 0
+        nu_t = b2 nu_{t-1} + (1 - b2) mean(|g_t|^2),   nu_0 = 0   (mean of a block)
         mu^_t = mu_t / (1 - b1^t),   nu^_t = nu_t / (1 - b2^t)
         u_t = mu^_t / (sqrt(nu^_t) + eps)
 

@@ -48,7 +48,7 @@ def adamw(
         PyTorch. With 1e-2 and a rate of 1e-3 a weight halves in 70,000 steps. The paper
         multiplies by the schedule's factor eta_t, but not by the base rate alpha:
 
-            p_t = p_{t-1} - eta_t (alpha adam_t + decay p_{t-1})
+            p_t = p_{t-1} - eta_t (alpha adam_t + weight_decay p_{t-1})
 
         is `adamw(lambda t: alpha * eta(t), weight_decay=decay / alpha)`.
       mask: which leaves decay, see `add_decayed_weights`.

@@ -35,7 +35,7 @@ def scale_by_adopt(
 ):
     """Average gradients, each divided by the root of the second moment before it.
 
-        x_t = g_t / max(sqrt(nu_{t-1}), eps),   of size clip_value_fn(t) at most
+        x_t = clip(g_t / max(sqrt(nu_{t-1}), eps), clip_value_fn(t))
         mu_t = b1 mu_{t-1} + (1 - b1) x_t,       mu_0 = 0
         nu_t = b2 nu_{t-1} + (1 - b2) |g_t|^2,   nu_0 = |g_0|^2
         u_t = mu_t,   u_0 = 0

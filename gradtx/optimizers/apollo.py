@@ -54,17 +54,18 @@ def scale_by_apollo(
 ):
     """Scale a matrix of gradients by what Adam does to a random projection of it.
 
-        R_t = P G_t,   P of rank by n entries from N(0, 1 / rank), for n by m, n <= m
+        R_t = P g_t,   P_ij ~ N(0, 1 / rank)
         A_t = scale_by_adam(R_t)
-        s_j = |A_t[:, j]| / |R_t[:, j]|   for each column, or s = |A_t| / |R_t|
-        U_t = G_t diag(s)
-        u_t = scale U_t min(1, max_growth |U_{t-1}| / |U_t|)
+        X_t = g_t diag(norm_i(A_t) / norm_i(R_t)),   or g_t |A_t|_2 / |R_t|_2
+        U_t = X_t min(1, max_growth |U_{t-1}|_2 / |X_t|_2),   U_1 = X_1
+        u_t = scale U_t
 
-    The size of Adam's step is estimated, and the direction is that of the gradient. Of
-    a matrix with more rows than columns the columns are projected, and s is for rows.
-    Norms of projected vectors are those of the vectors, on average. U_{t-1} is the one
-    that was limited, and the first is not. Every `update_proj_gap` steps P is drawn
-    anew; the moments stay. P is drawn in each step, from the same key, and not kept.
+    for a matrix that is not taller than wide, with the norms of columns, or those of
+    matrices for one scale. Of a taller one the columns are projected, and the scales
+    are for rows. The size of Adam's step is estimated, and the direction is that of the
+    gradient. Norms of projected vectors are those of the vectors, on average. Every
+    `update_proj_gap` steps P is drawn anew; the moments stay. P is drawn in each step,
+    from the same key, and not kept.
 
     Leaves that are no matrix, or have an axis not longer than rank, take Adam's step.
 

@@ -46,20 +46,18 @@ def scale_by_came(
 ):
     """Average Adafactor's updates, and divide by how far they are from the average.
 
-        V_t = factored(b2; |g_t|^2 + eps)
-        c_t = clipped(g_t / sqrt(V_t))
+        R_t = b2 R_{t-1} + (1 - b2) mean_j(|g_t|^2 + eps),   R_0 = 0
+        C_t = b2 C_{t-1} + (1 - b2) mean_i(|g_t|^2 + eps),   C_0 = 0
+        x_t = g_t / sqrt(V_t),   V_t = R_t C_t' / mean(R_t)
+        c_t = x_t / max(1, rms(x_t) / clipping_threshold)
         mu_t = b1 mu_{t-1} + (1 - b1) c_t,   mu_0 = 0
-        S_t = factored(b3; |c_t - mu_t|^2 + eps_confidence)
         u_t = mu_t / sqrt(S_t)
 
-        factored(b; x_t) = R_t C_t^T / mean(R_t)
-        R_t = b R_{t-1} + (1 - b) mean of x_t over columns,   R_0 = 0
-        C_t = b C_{t-1} + (1 - b) mean of x_t over rows,   C_0 = 0
-        clipped(x) = x / max(1, rms(x) / clipping_threshold)
-
-    Nothing is corrected for the start from zero. A leaf that is not factored keeps its
-    whole V_t, without a correction too, and has u_t = mu_t, as in the authors' code.
-    See `scale_by_factored_rms` for more than two axes.
+    where S_t is made of |c_t - mu_t|^2 + eps_confidence, with b3, as V_t is made of
+    |g_t|^2 + eps; j are the columns, i the rows. Nothing is corrected for the start
+    from zero. A leaf that is not factored keeps its whole V_t, without a correction
+    too, and has u_t = mu_t, as in the authors' code. See `scale_by_factored_rms` for
+    more than two axes.
 
     State: one array per parameter, and for an m by n matrix 2 (m + n) numbers; two
     arrays per parameter where a leaf is not factored.

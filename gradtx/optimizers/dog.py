@@ -76,7 +76,7 @@ def scale_by_dog(
 ):
     """Multiply by the largest distance so far over the root of all squared gradients.
 
-        r_t = max(r_{t-1}, |p_t - p_0|),   G_t = G_{t-1} + |g_t|^2
+        r_t = max(r_{t-1}, |p_t - p_0|_2),   G_t = G_{t-1} + |g_t|_2^2
         u_t = r_t / sqrt(G_t + eps) g_t
 
     Norms go over the whole tree. What is trained is best averaged; see the guide.
@@ -84,7 +84,7 @@ def scale_by_dog(
     State: one array per parameter, a bool and two numbers. `update` needs params.
 
     Args:
-      init_step: how it begins: `("heuristic", a)` with r_0 = a (1 + |p_0|), where the
+      init_step: how it begins: `("heuristic", a)` with r_0 = a (1 + |p_0|_2), where the
         paper has a = 1e-6, and 1e-4 with batch normalisation; `("distance", r_0)`; or
         `("learning_rate", rate)`, which is the factor of the first step. Small, or the
         first step leads astray.
@@ -196,7 +196,7 @@ def scale_by_dowg(
 ):
     """Multiply by the squared distance over the root of gradients weighted by it.
 
-        r_t^2 = max(r_{t-1}^2, |p_t - p_0|^2),   v_t = v_{t-1} + r_t^2 |g_t|^2
+        r_t = max(r_{t-1}, |p_t - p_0|_2),   v_t = v_{t-1} + r_t^2 |g_t|_2^2
         u_t = r_t^2 / (sqrt(v_t) + eps) g_t
 
     Unlike DoG's, late gradients count more, and the rate may be larger.

@@ -36,7 +36,7 @@ def differentially_private_aggregate(
 ):
     """Make one private gradient of those of the examples.
 
-        u_t = (sum over i of g_i min(1, C / |g_i|) + sigma C n_t) / B,   n_t ~ N(0, I)
+        u_t = (sum_i g_i min(1, C / |g_i|_2) + sigma C n_t) / B,   n_t ~ N(0, 1)
 
     for B examples. `update` takes their gradients side by side, with an axis more in
     front than the parameters have: `jax.vmap(jax.grad(loss), (None, 0))(params,

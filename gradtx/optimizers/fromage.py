@@ -60,7 +60,7 @@ def fromage(
 ):
     """Fromage: `scale_by_trust_ratio`, the learning rate, then less of everything.
 
-        u_t = learning_rate |p_{t-1}| / |g_t| g_t
+        u_t = learning_rate |p_{t-1}|_2 / |g_t|_2 g_t
         p_t = (p_{t-1} - u_t) / sqrt(1 + learning_rate^2)
 
     The norms are of each leaf. The root keeps the norm where the step is at right

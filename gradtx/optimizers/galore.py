@@ -77,14 +77,14 @@ def scale_by_galore(
 ):
     """Run another transformation in the space of the gradient's singular vectors.
 
-        P_t = first rank left singular vectors of G_t, every update_proj_gap steps
-        R_t = P_t^H G_t
+        R_t = P_t' g_t
         u_t = scale P_t base_optimizer(R_t)
 
-    for a matrix G_t with at least as many rows as columns; else P_t is of the right
-    singular vectors, R_t = G_t P_t and u_t = scale base_optimizer(R_t) P_t^H. So it is
-    the longer axis that is shortened, which makes the moments smallest; the paper
-    shortens the other. The moments stay as they are when the basis changes.
+    for a matrix with at least as many rows as columns: P_t are the first left singular
+    vectors of its gradient, as many as rank, found anew every `update_proj_gap` steps.
+    Else they are the right ones, R_t = g_t P_t and u_t = scale base_optimizer(R_t)
+    P_t'. So it is the longer axis that is shortened, which makes the moments smallest;
+    the paper shortens the other. The moments stay as they are when the basis changes.
 
     Leaves that are no matrix go to the base optimizer as they are, without scale. It
     gets no parameters, since those would have other shapes: decay comes after it.

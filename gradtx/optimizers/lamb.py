@@ -30,9 +30,9 @@ def lamb(
     """LAMB: Adam and weight decay, then `scale_by_trust_ratio`. For large batches.
 
         r_t = mu^_t / (sqrt(nu^_t + eps_root) + eps) + weight_decay p_{t-1}
-        p_t = p_{t-1} - learning_rate |p_{t-1}| / |r_t| r_t
+        p_t = p_{t-1} - learning_rate |p_{t-1}|_2 / |r_t|_2 r_t
 
-    mu^ and nu^ are those of `scale_by_adam`; the norms are of each leaf.
+    mu^_t and nu^_t are those of `scale_by_adam`; the norms are of each leaf.
 
     State: two arrays per parameter and one int32.
 

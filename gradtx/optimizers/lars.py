@@ -33,7 +33,7 @@ def lars(
         d_t = g_t + weight_decay p_{t-1}
         v_t = momentum v_{t-1} - learning_rate k_t d_t,   v_0 = 0
         p_t = p_{t-1} + v_t
-        k_t = trust_coefficient |p_{t-1}| / (|d_t| + eps)
+        k_t = trust_coefficient |p_{t-1}|_2 / (|d_t|_2 + eps)
 
     The norms are of each leaf. The rate stands inside of the velocity.
 

@@ -49,13 +49,13 @@ def scale_by_mars(
     """Adam of corrected gradients, whose norm is limited.
 
         c_t = g_t + gamma b1 / (1 - b1) (g_t - g_{t-1}),   c_1 = g_1
-        x_t = c_t min(1, max_norm / |c_t|)
+        x_t = c_t min(1, max_norm / |c_t|_2)
         mu_t = b1 mu_{t-1} + (1 - b1) x_t,       mu_0 = 0
         nu_t = b2 nu_{t-1} + (1 - b2) |x_t|^2,   nu_0 = 0
         mu^_t = mu_t / (1 - b1^t),   nu^_t = nu_t / (1 - b2^t)
         u_t = mu^_t / (sqrt(nu^_t + eps_root) + eps)
 
-    where |c_t| is the norm of each leaf. With gamma = 1 and both gradients of one batch
+    with the norm of each leaf. With gamma = 1 and both gradients of one batch
     the average would be STORM's, which varies less. This is MARS-approx: the gradient
     of the step before, of its own batch, stands for that of this batch at the
     parameters before, which would cost a second one.

@@ -115,8 +115,9 @@ def momo(
         f_t = beta f_{t-1} + (1 - beta) value_t,           f_1 = value_1
         c_t = beta c_{t-1} + (1 - beta) <g_t, p_t>,        c_1 = <g_1, p_1>
         k = 1 + learning_rate weight_decay
-        size = min(learning_rate, max(k (f_t - lb - c_t) + <d_t, p_t>, 0) / |d_t|^2)
-        u_t = -size d_t - (1 - 1 / k) p_t
+        h_t = f_t - lower_bound - c_t
+        a_t = min(learning_rate, max(k h_t + <d_t, p_t>, 0) / |d_t|_2^2)
+        u_t = -a_t d_t - (1 - 1 / k) p_t
 
     Products and norms go over the whole tree. Where no average gradient is left, the
     parameters only decay.
@@ -128,9 +129,9 @@ def momo(
     Args:
       learning_rate: the largest rate, a finite number or a schedule; rather large.
       beta: decay of the averages, in [0, 1).
-      lower_bound: lb, a lower bound of the value, best the least value: 0 for most.
+      lower_bound: a lower bound of the value, best the least value: 0 for most.
       weight_decay: at least 0; of the parameters after the step.
-      adapt_lower_bound: whether lb is estimated, from lower_bound on.
+      adapt_lower_bound: whether it is estimated, from lower_bound on.
       axis_name: see `clip_by_global_norm`.
 
     Raises:
@@ -219,11 +220,15 @@ def momo_adam(
 ):
     """AdamW, whose rate comes from the value: as large as a model allows.
 
-        d, f, c: averages of g_t, value_t, <g_t, p_t> by b1, from 0
-        nu_t = b2 nu_{t-1} + (1 - b2) |g_t|^2,   D = eps + sqrt(nu_t / (1 - b2^t))
-        s = 1 - b1^t,   k = 1 + learning_rate weight_decay
-        size = min(learning_rate / s, max(k (f_t - s lb - c_t) + <d_t, p_t>, 0) / q)
-        u_t = -size d_t / D - (1 - 1 / k) p_t,   q = <d_t, d_t / D>
+        d_t = b1 d_{t-1} + (1 - b1) g_t,           d_0 = 0
+        f_t = b1 f_{t-1} + (1 - b1) value_t,       f_0 = 0
+        c_t = b1 c_{t-1} + (1 - b1) <g_t, p_t>,    c_0 = 0
+        nu_t = b2 nu_{t-1} + (1 - b2) |g_t|^2,     nu_0 = 0
+        x_t = d_t / (sqrt(nu_t / (1 - b2^t)) + eps)
+        s_t = 1 - b1^t,   k = 1 + learning_rate weight_decay
+        h_t = f_t - s_t lower_bound - c_t
+        a_t = min(learning_rate / s_t, max(k h_t + <d_t, p_t>, 0) / <d_t, x_t>)
+        u_t = -a_t x_t - (1 - 1 / k) p_t
 
     Products go over the whole tree. Where no average gradient is left, the parameters
     only decay.

@@ -34,11 +34,11 @@ def scale_by_novograd(
 ):
     """Sum up gradients over their norms, with weight decay inside of the sum.
 
-        nu_t = b2 nu_{t-1} + (1 - b2) |g_t|^2,   nu_1 = |g_1|^2
+        nu_t = b2 nu_{t-1} + (1 - b2) |g_t|_2^2,   nu_1 = |g_1|_2^2
         mu_t = b1 mu_{t-1} + g_t / (sqrt(nu_t + eps_root) + eps) + weight_decay p
         u_t = mu_t,   mu_0 = 0
 
-    |g|^2 is a sum over the leaf, which stands for a layer. The sum is of weight
+    The norm is that of the leaf, which stands for a layer. The sum is of weight
     1 / (1 - b1), 10 by default. Where numerator and denominator are both zero, so is
     the scaled gradient.
 

@@ -27,7 +27,7 @@ def scale_by_polyak(
 ):
     """Scale the update by Polyak's step size.
 
-        u = min((value - f_min) / (|g|^2 + eps), max_learning_rate) g
+        u = min((value - f_min) / (|g|_2^2 + eps), max_learning_rate) g
 
     The norm is of the whole tree; an update of zero stays zero. `update` needs
     `value=`, the value at the parameters, of the same batch as the gradient.
@@ -92,7 +92,8 @@ def polyak_sgd(
     """SGD with Polyak's step size: `sgd`, then `scale_by_polyak`.
 
         h_t = scaling g_t
-        p_t = p_{t-1} - min((value - f_min) / (|h_t|^2 + eps), max_learning_rate) h_t
+        a_t = min((value_t - f_min) / (|h_t|_2^2 + eps), max_learning_rate)
+        p_t = p_{t-1} - a_t h_t
 
     State: none; for a schedule one int32 and the current number.
 

@@ -33,12 +33,13 @@ def scale_by_sm3(
 ):
     """Divide by the root of a bound on the sum of squares, kept for rows and columns.
 
-        v_t[i, j] = b2 min(mu_{t-1}[0][i], mu_{t-1}[1][j]) + (1 - b2) |g_t[i, j]|^2
-        mu_t[0][i] = max of v_t[i, j] over j,   mu_t[1][j] = max over i,   mu_0 = 0
+        v_t = b2 min(R_{t-1}, C_{t-1}') + (1 - b2) |g_t|^2
+        R_t = max_j(v_t),   C_t = max_i(v_t),   R_0 = 0,   C_0 = 0
         u_t = b1 u_{t-1} + (1 - b1) g_t / sqrt(v_t + eps),   u_0 = 0
 
+    with a bound for each row, the largest over its columns j, and one for each column.
     For b2 = 1 the squares have the factor 1, not 1 - b2: then v_t is a sum, as in
-    AdaGrad, and at least the sum of all |g_s[i, j]|^2. Leaves of more axes have a bound
+    AdaGrad, and at least the sum of all |g_s|^2. Leaves of more axes have a bound
     for each; a vector has AdaGrad's sums. Where v_t is 0, so is the scaled gradient.
 
     State: for an m by n matrix m + n numbers, and one array per parameter.

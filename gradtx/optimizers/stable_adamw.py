@@ -41,7 +41,7 @@ def scale_by_stable_adamw(
     """Adam with weight decay, each leaf shrunk by how much its gradient surprises.
 
         mu^_t, nu^_t as in scale_by_adam
-        rms_t^2 = mean over the leaf of |g_t|^2 / max(nu^_t, eps^2)
+        rms_t^2 = mean(|g_t|^2 / max(nu^_t, eps^2))   (over the leaf)
         u_t = (mu^_t / (sqrt(nu^_t) + eps) + weight_decay p) / max(1, rms_t)
 
     The paper finds rms_t to be large, several steps before the loss jumps, where the

@@ -18,10 +18,8 @@ def inverse_sqrt_schedule(init_value: Scalar, timescale: Scalar = 1.0):
     With a timescale of 1 it is alpha / sqrt(t) for t from 1: the rate for which SGD's,
     AdaGrad's and Adam's regret on convex functions is proved. A larger timescale keeps
     the rate up for that many steps. With a warm-up of as many steps in front it is the
-    Transformer's schedule, peak sqrt(n / t) from step n on:
-
-        warmup, decay = linear_schedule(0.0, peak, n), inverse_sqrt_schedule(peak, n)
-        join_schedules([warmup, decay], [n])
+    Transformer's schedule, peak sqrt(n / t) from step n on: `join_schedules([up, down],
+    [n])` of `linear_schedule(0.0, peak, n)` and `inverse_sqrt_schedule(peak, n)`.
 
     Args:
       init_value: a finite number, the value at step 0.

@@ -27,13 +27,14 @@ class ApplyEvery(NamedTuple):
 def apply_every(k: int | jax.Array = 1):
     """Sum the updates up, and hand the sum out every k steps.
 
-        a_t = a_{t-1} + g_t,   a = 0 at the start and after each k-th step
-        u_t = a_t at each k-th step, otherwise 0
+        a_t = a_{t-1} + g_t
+        u_t = a_t   if mod(t, k) = 0
+              0     otherwise
 
-    Those in front of it in a chain run in each step: `chain(adam(1e-3),
-    apply_every(4))` adds four of Adam's steps, each from a gradient of its own.
-    `MultiSteps(adam(1e-3), 4)` takes one step from the mean of four gradients, as a
-    larger batch would.
+    The sum begins at 0, and again after each hand-out. Those in front of it in a chain
+    run in each step: `chain(adam(1e-3), apply_every(4))` adds four of Adam's steps,
+    each from a gradient of its own. `MultiSteps(adam(1e-3), 4)` takes one step from the
+    mean of four gradients, as a larger batch would.
 
     A leaf whose update is `None` in a step counts as zero there; it may be due what
     other steps have gathered, so that its update is not `None`. A NaN is gone with

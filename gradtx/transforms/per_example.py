@@ -26,11 +26,11 @@ def per_example_global_norm_clip(
 ) -> tuple[Updates, jax.Array]:
     """Shrink the gradient of each example to a largest norm, and add them up.
 
-        sum over i of g_i min(1, l2_norm_clip / |g_i|),   |g_i| over all leaves
+        G = sum_i g_i min(1, l2_norm_clip / |g_i|_2)
 
-    So no example moves the sum by more than l2_norm_clip. One that is longer than
-    1e34 / n limits, for n entries in float32, counts as infinite, and is left out; one
-    with a NaN or an infinity in it makes the sum NaN.
+    with norms over all leaves. So no example moves the sum by more than l2_norm_clip.
+    One that is longer than 1e34 / n limits, for n entries in float32, counts as
+    infinite, and is left out; one with a NaN or an infinity in it makes the sum NaN.
 
     Args:
       grads: gradients with the examples along the first axis of every leaf, as
@@ -77,7 +77,7 @@ def per_example_layer_norm_clip(
 ) -> tuple[Updates, Any]:
     """Shrink each leaf of each example's gradient to its share, and add them up.
 
-        sum over i of g_il min(1, C_l / |g_il|)   for each leaf l
+        G_l = sum_i g_{i,l} min(1, C_l / |g_{i,l}|_2)   for each leaf l
         C_l = C / sqrt(K),   or C sqrt(D_l / D)
 
     for K leaves, of D_l entries each and D together. The squares of the C_l add up to

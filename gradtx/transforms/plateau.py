@@ -35,14 +35,15 @@ def reduce_on_plateau(
     """Multiply updates by a number that falls whenever the loss does not.
 
         u_t = s_t g_t,   s_0 = 1
-        s_t = max(factor s_{t-1}, min_scale)   after `patience` values in a row with
+        s_t = max(factor s_{t-1}, min_scale)
         value >= best - (rtol |best| + atol)
 
-    Behind an optimizer it is a learning rate that falls. `update` needs `value`: the
-    loss, or whatever is to become small, of this batch or the last that was found on
-    data kept apart. It counts in every step; what is found once in an epoch belongs
-    into a transformation that is called as often, or `accumulation_size` is the steps
-    of an epoch.
+    s_t falls so after `patience` values in a row for which the last line holds. Behind
+    an optimizer it is a learning rate that falls. `update` needs `value`: the loss, or
+    whatever is to become small, of this batch or the last that was found on data kept
+    apart. It counts in every step; what is found once in an epoch belongs into a
+    transformation that is called as often, or `accumulation_size` is the steps of an
+    epoch.
 
     A NaN is no better than anything.
 

@@ -59,7 +59,7 @@ def _any_nan(g):
 def centralize(keep_axis: int = 0, *, axis_name: AxisName = None):
     """Take the mean out of each unit's gradient, for leaves of 2 or more axes.
 
-        u = g - mean(g over all axes but keep_axis)
+        u = g - mean(g)   (over all axes but keep_axis)
 
     State: none.
 

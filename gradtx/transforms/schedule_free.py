@@ -45,7 +45,7 @@ def schedule_free(
 ):
     """Average the iterates of an optimizer, and take gradients near the average.
 
-        z_{t+1} = z_t + u_t                       u_t of the base optimizer, at y_t
+        z_{t+1} = z_t + u_t                       u_t of the base optimizer at y_t
         x_{t+1} = (1 - c_t) x_t + c_t z_{t+1},    c_t = w_t / (w_1 + ... + w_t)
         y_{t+1} = (1 - b1) z_{t+1} + b1 x_{t+1},  w_t = max(rate_1, ..., rate_t)^power
 

@@ -25,10 +25,11 @@ def scale_by_trust_ratio(
 ):
     """Give each leaf's update the norm of the leaf itself.
 
-        u = trust_coefficient |p| / (|g| + eps) g,   or g where |p| or |g| is 0
+        u = trust_coefficient |p|_2 / (|g|_2 + eps) g
 
     The norms are those of the whole leaf, and min_norm where they are smaller. A leaf
-    of zeros takes its update as it is, or it would stay there for good.
+    of zeros takes its update as it is, or it would stay there for good, and an update
+    of zeros stays.
 
     State: none. `update` needs params.
 

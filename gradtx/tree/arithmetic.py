@@ -162,7 +162,7 @@ def add_scale(tree_x: Any, scalar: Scalar, tree_y: Any) -> Any:
 def vdot(tree_x: Any, tree_y: Any) -> jax.Array:
     """The inner product of two trees, as of two long vectors.
 
-        sum over leaves and entries of conj(x) y
+        <x, y> = sum conj(x) y   (over leaves and entries)
 
     Summed in at least float32, and not as a matrix product, which on an accelerator
     may round its factors. An empty tree has 0.

@@ -18,7 +18,7 @@ from gradtx.tree.arithmetic import narrowed, wide, zipped
 def update_moment(updates: Any, moments: Any, decay: Scalar, order: float) -> Any:
     """The decaying average of a power of the updates, moved on by one step.
 
-        (1 - decay) g^order + decay m
+        m_t = (1 - decay) g_t^order + decay m_{t-1}
 
     Computed in at least float32 and rounded once, to the wider of the two dtypes. For
     complex numbers that is the power of a complex number: a second moment is
@@ -46,7 +46,9 @@ def update_moment_per_elem_norm(
 ) -> Any:
     """The same of the absolute values of complex numbers, so that the average is real.
 
-        (1 - decay) |g|^order + decay m,   for real numbers g^order
+        m_t = (1 - decay) |g_t|^order + decay m_{t-1}
+
+    Real numbers are taken with their sign.
 
     Args:
       updates, moments, decay, order: see `update_moment`.
@@ -74,7 +76,7 @@ def update_infinity_moment(
 ) -> Any:
     """The decaying maximum of the updates' absolute values, moved on by one step.
 
-        max(|g| + eps, decay m)
+        m_t = max(|g_t| + eps, decay m_{t-1})
 
     Args:
       updates, moments: see `update_moment`.
@@ -104,7 +106,7 @@ def update_infinity_moment(
 def bias_correction(moment: Any, decay: Scalar, count: Any) -> Any:
     """A decaying average that began at zero, over the weight that it has by now.
 
-        m / (1 - decay^count)
+        m^_t = m_t / (1 - decay^count)
 
     The weight is exact where decay is close to 1 and count small; at a count of 0 it is
     0, and so is the result.

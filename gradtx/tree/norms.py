@@ -61,13 +61,11 @@ def norm(
 ) -> jax.Array:
     """The norm of a tree, as of one long vector.
 
-        sqrt(sum over leaves and entries of |x|^2)    ord 2, the default
-        sum over leaves and entries of |x|            ord 1
-        max over leaves and entries of |x|            ord inf
+        |x|_2 = sqrt(sum |x|^2),   |x|_1 = sum |x|,   |x|_inf = max(|x|)
 
-    Entries whose squares are out of range (from 2e19 or below 1e-19 in float32) have
-    the right norm all the same: where the sum of squares shows that some may have
-    been, they are squared again, scaled. The derivative at 0 is 0.
+    over leaves and entries. Entries whose squares are out of range (from 2e19 or below
+    1e-19 in float32) have the right norm all the same: where the sum of squares shows
+    that some may have been, they are squared again, scaled. The derivative at 0 is 0.
 
     Args:
       tree: arrays, real or complex; `None` is passed over.

@@ -99,10 +99,11 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
     """Gather the gradients of k micro-batches, then take one step with their mean.
 
         a_i = a_{i-1} + g_i,   a_0 = 0,   for i = 1 .. k
-        u_i = 0 for i < k,   u_k = opt(a_k / k),   or opt(a_k) for a sum
+        u_i = 0 for i < k,   u_k = opt(a_k / k)
 
     The same as one batch k times as large, for a loss that is a mean over the batch
-    (and a model without batch statistics), in the memory of one micro-batch.
+    (and a model without batch statistics), in the memory of one micro-batch. Without
+    `use_grad_mean` it is opt of the sum, a_k.
 
     Between, `update` gives zeros and the inner transformation does not run: both are
     in the branches of a `lax.cond`. `step` has the application there too, so that

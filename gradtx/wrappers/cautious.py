@@ -35,13 +35,13 @@ def cautious(
 
         u = base_optimizer(g)
         k = 1 where -u g > 0,   0 elsewhere
-        u' = u k n / (sum of k + eps)
+        v = u k n / (sum k + eps)
 
-    for each leaf of n entries. Momentum leads on for a while where the gradient has
-    turned; such entries stay, and the others go further, so that the step is as long as
-    before. What is left leads down: a small enough step makes the loss less. Of complex
-    numbers the real part of -u conj(g) counts. What moves several copies of the
-    parameters, as `lookahead` does, goes around it, not inside.
+    and v is the new update, for each leaf of n entries. Momentum leads on for a while
+    where the gradient has turned; such entries stay, and the others go further, so that
+    the step is as long as before. What is left leads down: a small enough step makes
+    the loss less. Of complex numbers the real part of -u conj(g) counts. What moves
+    several copies of the parameters, as `lookahead` does, goes around it, not inside.
 
     Around `adamw` the weight decay is part of the update, and masked. To mask the step
     alone, as the paper does, put it between:

@@ -62,12 +62,13 @@ def lookahead(
 ):
     """Let an optimizer run for some steps, then go a part of that way and start again.
 
-        fast_t = fast_{t-1} + u_t                         u_t from the fast optimizer
-        every sync_period steps:
-          slow = slow + slow_step_size (fast_t - slow),   fast_t = slow
+        fast_t = fast_{t-1} + u_t
+        slow_t = slow_{t-1} + slow_step_size (fast_t - slow_{t-1})
 
-    The slow weights average over the path of the fast: less variance from the same
-    gradients, and less harm from too large a learning rate.
+    with the fast optimizer's u_t, and the second line every sync_period steps: then the
+    fast weights start again from the slow, fast_t = slow_t. The slow weights average
+    over the path of the fast: less variance from the same gradients, and less harm from
+    too large a learning rate.
 
     The parameters are `LookaheadParams.init_synced(params)`; the gradients are those
     of the fast ones. `update` gives updates for both. `step` touches the slow ones

@@ -42,17 +42,16 @@ def mechanize(
 ):
     """Learn the scale of an optimizer's updates: its learning rate need not be found.
 
-        D_t = D_{t-1} - u_t,   p_{t+1} = p_0 - s_{t+1} D_t        u_t of the base
-        h_t = <g_t + weight_decay s_t |g_t| / (|p_t| + eps) p_t, D_{t-1}>
-        for each beta of 0.9, 0.99, 0.999, ...
-          r_t = beta r_{t-1} + clip(h_t, -m_{t-1}, m_{t-1}) s
-          m_t = max(beta m_{t-1}, |h_t| + eps),   v_t = beta^2 v_{t-1} + h_t^2
-          s = (s_init / num_betas m_t + max(r_t, 0)) / (sqrt(v_t) + eps)
-        s_{t+1} = their sum
+        h_t = <g_t + weight_decay s_t |g_t|_2 / (|p_t|_2 + eps) p_t, D_{t-1}>
+        r_t = beta r_{t-1} + clip(h_t, -m_{t-1}, m_{t-1}) q_{t-1}
+        m_t = max(beta m_{t-1}, |h_t| + eps),   v_t = beta^2 v_{t-1} + h_t^2
+        q_t = (s_init / num_betas m_t + max(r_t, 0)) / (sqrt(v_t) + eps)
+        D_t = D_{t-1} - u_t,   p_{t+1} = p_0 - s_{t+1} D_t,   s_{t+1} = sum q_t
 
-    Products and norms go over the whole tree. The base optimizer has a schedule of
-    rates that begins at 1, say, and may decay weights of its own. Where it begins is
-    what `params` are in the first step.
+    with u_t of the base optimizer, and r, m, v and q for each beta of 0.9, 0.99, 0.999
+    and so on; s is the sum of the q. Products and norms go over the whole tree. The
+    base optimizer has a schedule of rates that begins at 1, say, and may decay weights
+    of its own. Where it begins is what `params` are in the first step.
 
     State: one array per parameter (two with delta), an int32, 4 num_betas numbers, and
     the base optimizer's. `update` needs params.

@@ -19,6 +19,7 @@ from examples.pictures import (
     effective,
     look,
     maps,
+    matrices,
     regression,
     schedules,
 )
@@ -32,7 +33,8 @@ def named(panel):
 
 
 def test_every_optimizer_has_lines_and_a_picture():
-    assert set(algorithms.LINES) == set(algorithms.aliases())
+    both = [*algorithms.LINES, *matrices.LINES]
+    assert sorted(both) == sorted(algorithms.aliases())
     assert {"sgd", "adam", "lbfgs"} < set(algorithms.aliases())
     assert "scale_by_adam" not in algorithms.aliases()
     assert set(algorithms.aliases()) < set(pictures.PICTURES)
@@ -60,6 +62,15 @@ def test_the_picture_of_an_algorithm_has_its_paths_beside_those_of_sgd(name):
         assert panel.get_title() == f"{surface.name}, {steps} steps"
         path = gradtx.plot.paths(surface.fn, {"": tx}, start=surface.start, steps=steps)
         np.testing.assert_array_equal(drawn[first].get_xydata(), path[""])
+
+
+def test_the_picture_of_an_optimizer_of_matrices_is_not_adams():
+    (panel,) = pictures.algorithm("galore").axes
+    adam, *others = (line.get_ydata() for line in named(panel).values())
+    assert len(others) == len(matrices.LINES["galore"]) == 2
+    for losses in others:
+        assert losses[0] == adam[0]
+        assert adam[-1] < losses[-1] < losses[0] / 2
 
 
 def test_an_optimizer_without_lines_is_named(monkeypatch):

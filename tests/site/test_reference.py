@@ -22,8 +22,8 @@ ROWS = {"momentum": "sgd(momentum=0.9)"}
 def site():
     """The modules of the site's extensions."""
     names = (
-        "algorithms", "docstrings", "equations", "notation", "properties", "public",
-        "reference", "updates", "wrapping",
+        "algorithms", "docstrings", "equations", "inline", "notation", "properties",
+        "public", "reference", "updates", "updates_norms", "updates_parts", "wrapping",
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(EXTENSIONS)
@@ -88,6 +88,13 @@ def test_every_optimizer_has_a_page(site):
     assert sorted(listed) == sorted(site.properties.optimizers())
 
 
+def test_every_algorithm_has_a_source_and_its_whole_update(site):
+    pages = site.algorithms.modules()
+    assert set(site.algorithms.PAPERS) == set(pages)
+    shown = {call.partition("(")[0] for call in site.updates.UPDATES}
+    assert shown == {name for names in pages.values() for name in names}
+
+
 def test_the_table_is_the_lectures(site):
     """Yes and no for six algorithms, as in More Optimization."""
     found = {
@@ -142,8 +149,47 @@ def test_code_breaks_between_words_only(site):
     assert site.wrapping.broken(text) == text.replace(
         "f(a_b=1e-3", "f(<wbr>a_<wbr>b=<wbr>1e-3"
     )
+    name = '<code class="literal">AbcDef</code>'
+    assert site.wrapping.broken(name) == name.replace("cD", "c<wbr>D")
+    heading = '<h1>a_b<a class="headerlink" href="#a_b">'
+    assert site.wrapping.broken(heading) == heading.replace(">a_b", ">a_<wbr>b")
     number = '<code class="literal">0.25</code>'
     assert site.wrapping.broken(number) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "set_as"),
+    [
+        ("The root of nu_t, as it is.", "The root of {formula}`nu_t`, as it is."),
+        (
+            "With `x`, u_t = b1 mu^_t / (1 - b1^t).",
+            "With `x`, {formula}`u_t = b1 mu^_t / (1 - b1^t)`.",
+        ),
+        ("a_t (and p_0)", "{formula}`a_t` (and {formula}`p_0`)"),
+        (
+            "min(1, 1 / sqrt(t)), a g_t",
+            "{formula}`min(1, 1 / sqrt(t))`, a {formula}`g_t`",
+        ),
+        ("r_0 = a |g|_2", "{formula}`r_0 = a |g|_2`"),
+        ("by sqrt(1 - decay), (a decay)", "by {formula}`sqrt(1 - decay)`, (a decay)"),
+        ("the mean m_t; b^", "the mean {formula}`m_t`; b^"),
+        ("`p_t`, max_norm, 3 - 1 and a - b", "`p_t`, max_norm, 3 - 1 and a - b"),
+    ],
+)
+def test_formulas_in_sentences_are_set(site, text, set_as):
+    assert site.inline.typeset(text) == set_as
+
+
+def test_a_list_of_two_lines_an_item_is_one(site):
+    text = "- One\n  `a` more.\n- Two.\n\nAfter."
+    assert site.docstrings.markdown(text) == "- One `a` more.\n- Two.\n\nAfter."
+
+
+def test_the_learning_rate_is_not_the_letter_of_alpha(site):
+    shown = site.equations.html("p_t = learning_rate alpha g_t")
+    assert shown.count("α") == 1
+    assert shown.count("η") == 1
+    assert "α" in site.equations.html("p_t = learning_rate g_t")
 
 
 def test_docstrings_become_markdown(site):

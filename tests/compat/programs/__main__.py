@@ -12,6 +12,7 @@ import json
 import re
 import subprocess
 import sys
+import textwrap
 from importlib.metadata import version
 from pathlib import Path
 
@@ -35,22 +36,26 @@ def run(script: Path, *options: str) -> tuple[list[float], str]:
     return json.loads(done.stdout.splitlines()[-1]), done.stderr
 
 
+def distribution_of(script: Path) -> str:
+    """The package that a script uses."""
+    name = script.stem.removeprefix("on_")
+    return DISTRIBUTIONS.get(name, name).replace("_", "-")
+
+
 def row(script: Path) -> str:
     """A line of the table: what was run, and how far the numbers are apart."""
     theirs, _ = run(script)
     ours, report = run(script, "-m", "gradtx.optax", "--report")
     largest = max(map(abs, theirs))
     apart = max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) / largest
-    name = script.stem.removeprefix("on_")
-    distribution = DISTRIBUTIONS.get(name, name).replace("_", "-")
+    distribution = distribution_of(script)
     said = " ".join(report.split("gradtx.optax: the program asked")[1].split())
     answered = re.search(r"gradtx answered (\d+)", said)
     others = re.findall(r"(?:Optax \S*|nobody) answered \d+: [\w., ]*", said)
-    assert apart < CLOSE, f"{name}: {apart}"
+    assert apart < CLOSE, f"{script.name}: {apart}"
     doc = script.read_text().split('"""')[1].split(": ", 1)[1].rstrip(".")
-    number = int(answered.group(1)) if answered else 0
-    names = "; ".join([f"{number} name{'s' * (number != 1)}", *others])
-    return f"| {distribution} {version(distribution)} | {doc} | {names} | {apart:.0e} |"
+    names = "; ".join([answered.group(1) if answered else "0", *others])
+    return f"| {distribution} | {doc} | {names} | {apart:.0e} |"
 
 
 def main() -> None:
@@ -61,10 +66,11 @@ def main() -> None:
         print(rows[-1], flush=True)
     text = PAGE.read_text()
     head = text[: text.index("| library")]
-    versions = f"jax {version('jax')}, Optax {version('optax')}"
-    table = "| library | what is run | gradtx answered | numbers apart |\n"
+    used = ["jax", "optax", *dict.fromkeys(map(distribution_of, scripts))]
+    versions = ", ".join(f"{name} {version(name)}" for name in used)
+    table = "| library | what is run | names | apart |\n"
     table += "|---|---|---|---|\n" + "\n".join(rows)
-    PAGE.write_text(f"{head}{table}\n\nWith {versions}.\n")
+    PAGE.write_text(f"{head}{table}\n\n{textwrap.fill(f'With {versions}.', 118)}\n")
 
 
 if __name__ == "__main__":
