@@ -5,6 +5,7 @@ from gradtx import (
     distributed as distributed,
     losses as losses,
     plot as plot,
+    projections as projections,
     schedules as schedules,
     testing as testing,
     tree as tree,
