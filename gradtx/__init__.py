@@ -2,6 +2,7 @@
 
 from gradtx import (
     aggregating as aggregating,
+    curvature as curvature,
     distributed as distributed,
     losses as losses,
     plot as plot,
