@@ -12,16 +12,16 @@ from examples.pictures import look
 from gradtx.curvature import sharpness as largest
 
 POINTS = 20
-WIDTH = 50
+WIDTH = 20
 DEGREE = 4  # of the Chebyshev polynomial that is learned
-RATES = 0.4, 0.2, 0.1
+RATES = 0.3, 0.25, 0.2
 STEPS = 3000
 EVERY = 20  # steps from one measurement to the next
 
 
 class Run(NamedTuple):
-    loss: np.ndarray  # before step 0, EVERY, 2 EVERY, ...
-    sharpness: np.ndarray
+    loss: jax.Array  # before step 0, EVERY, 2 EVERY, ...
+    sharpness: jax.Array
 
 
 def start(seed: int = 0) -> dict[str, jax.Array]:
@@ -43,7 +43,8 @@ def loss(params: dict[str, jax.Array]) -> jax.Array:
     return gradtx.l2_loss(hidden @ params["v"] + params["c"], y).mean()
 
 
-def train(rate: float) -> Run:
+@jax.jit
+def train(rate: jax.Array) -> Run:
     """Train on the full batch with SGD, and measure on the way."""
     tx = gradtx.sgd(rate)
 
@@ -53,15 +54,11 @@ def train(rate: float) -> Run:
 
     def measure(carry, _):
         params, _ = carry
-        found = loss(params), largest(loss, params, num_iters=12)
+        found = Run(loss(params), largest(loss, params, num_iters=12))
         return jax.lax.scan(step, carry, length=EVERY)[0], found
 
-    @jax.jit
-    def run(params):
-        carry = params, tx.init(params)
-        return jax.lax.scan(measure, carry, length=STEPS // EVERY)[1]
-
-    return Run(*map(np.asarray, run(start())))
+    carry = start(), tx.init(start())
+    return jax.lax.scan(measure, carry, length=STEPS // EVERY)[1]
 
 
 def sharpness() -> Figure:
@@ -69,12 +66,13 @@ def sharpness() -> Figure:
     picture = look.figure(3.4)
     above, below = picture.subplots(1, 2)
     steps = np.arange(0, STEPS, EVERY)
-    for rate, color in zip(RATES, look.COLORS, strict=False):
-        run = train(rate)
+    runs = jax.vmap(train)(jnp.array(RATES))
+    rows = zip(RATES, *runs, look.COLORS, strict=False)
+    for rate, losses, found, color in rows:
         label = f"rate {rate}"
-        above.plot(steps, run.sharpness, color=color, linewidth=1.5, label=label)
+        above.plot(steps, found, color=color, linewidth=1.5, label=label)
         above.axhline(2 / rate, color=color, linestyle="--", linewidth=1)
-        below.plot(steps, run.loss, color=color, linewidth=1.5, label=label)
+        below.plot(steps, losses, color=color, linewidth=1.5, label=label)
     above.set(title="sharpness (dashed: 2 / rate)", xlabel="step", ylim=(0, None))
     below.set(title="loss", xlabel="step", yscale="log")
     for panel in above, below:

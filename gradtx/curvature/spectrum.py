@@ -66,7 +66,7 @@ def power_iteration(
     check.nonnegative("error_tolerance", error_tolerance)
     product = _product(matrix, precision)
     if v0 is None:
-        v0 = _start(matrix, key, "power_iteration")
+        v0 = _start(matrix, key)
     v = _unit(arithmetic.add(v0, arithmetic.zeros_like(v0)))
     image = product(v)
 
@@ -142,8 +142,8 @@ def lanczos(
       `Eigenpairs`.
 
     Raises:
-      ValueError: an array that is not square, no v0 with a function, k above num_iters
-        or the dimension, a number out of range.
+      ValueError: an array that is not square, no v0 with a function, a complex one, k
+        above num_iters or the dimension, a number out of range.
 
     Source: Golub & Van Loan, Matrix computations (2013), algorithm 10.1.1 and section
     10.3.2; the residuals by equation 10.1.10.
@@ -159,13 +159,15 @@ def lanczos(
     key = jax.random.key(0) if key is None else key
     product = _product(matrix, precision)
     if v0 is None:
-        v0 = _start(matrix, key, "lanczos", jax.random.normal)
+        v0 = _start(matrix, key, jax.random.normal)
     v0 = map_present(lambda x: arithmetic.wide(jnp.asarray(x)), v0)
     size = arithmetic.size(v0)
     num_iters = min(num_iters, size)
     if k > num_iters:
         raise failure(f"k must be at most the dimension, {size}, got {k}.")
     dtype = jnp.result_type(*jax.tree.leaves(v0))
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        raise failure(f"v0 must be real, got {dtype}: give real and imaginary parts.")
     basis = map_present(lambda x: jnp.zeros((num_iters + 1, *x.shape), x.dtype), v0)
     basis = _put(basis, _unit(v0), 0)
     zeros = jnp.zeros(num_iters, dtype)
@@ -271,7 +273,7 @@ def _uniform(key: jax.Array, shape: Any, dtype: Any) -> jax.Array:
     return jax.random.uniform(key, shape, dtype, minval=-1, maxval=1)
 
 
-def _start(matrix: Any, key: Any, name: str, draw: Any = _uniform) -> jax.Array:
+def _start(matrix: Any, key: Any, draw: Any = _uniform) -> jax.Array:
     if callable(matrix):
         raise failure(
             "v0 must be given where matrix is a function: what it multiplies."
@@ -299,7 +301,7 @@ def _orthogonal(w: Any, basis: Any) -> Any:
         parts = jax.tree.map(
             lambda q, x: jnp.tensordot(q, x, x.ndim, precision=_EXACT), basis, w
         )
-        along = sum(jax.tree.leaves(parts))
+        along: Any = sum(jax.tree.leaves(parts))
         return jax.tree.map(
             lambda q, x: (
                 x - jnp.tensordot(along.astype(x.dtype), q, 1, precision=_EXACT)

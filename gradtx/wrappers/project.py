@@ -21,7 +21,10 @@ def project(inner: Any, projection: Any):
 
         p_t = P(p_{t-1} + u_t)                         u_t from the inner optimizer
 
-    Projected gradient descent, where the inner one is `sgd`. It is the whole step, so
+    Projected gradient descent, where the inner one is `sgd`, with the minimum over a
+    convex set as its fixed point. Adaptive optimizers (Adam) stay in the set, but may
+    stop beside that minimum: P is the nearest point whatever the scale of each entry's
+    steps; of sets that are boxes they do not. It is the whole step, so
     the learning rate, decay and momentum are inside, and what leaves steps out
     (`MultiSteps`, `apply_if_finite`) is outside; what moves several copies of the
     parameters, as `lookahead` does, too.

@@ -271,6 +271,7 @@ A, V = np.eye(3), np.ones(3)
         (lambda: curvature.hessian_diag(jnp.sum, V, batch_size=0), "batch_size must"),
         (lambda: curvature.lanczos(np.ones((2, 3))), "lanczos: matrix must be square"),
         (lambda: curvature.lanczos(lambda v: v), "lanczos: v0 must be given"),
+        (lambda: curvature.lanczos(1j * A), "v0 must be real, got complex"),
         (lambda: curvature.lanczos(A, k=4), "k must be at most the dimension, 3"),
         (lambda: curvature.lanczos(A, k=2, num_iters=1), "num_iters must be"),
         (lambda: curvature.power_iteration(lambda v: v), "power_iteration: v0 must be"),

@@ -36,7 +36,7 @@ def test_it_finds_the_constrained_minimum():
     def loss(p):
         return jnp.sum((p - target) ** 2)
 
-    for inner in (gradtx.sgd(0.1), gradtx.adam(0.05)):
+    for inner in (gradtx.sgd(0.1), gradtx.sgd(0.05, momentum=0.8), gradtx.adam(0.05)):
         tx = gradtx.project(inner, projection_simplex)
 
         def step(carry, _, tx=tx):
@@ -45,8 +45,10 @@ def test_it_finds_the_constrained_minimum():
 
         start = jnp.full(3, 1 / 3)
         (p, _), _ = jax.lax.scan(step, (start, tx.init(start)), length=300)
-        # Adam's steps do not follow the gradient: it ends near.
-        np.testing.assert_allclose(p, [0.65, 0.35, 0.0], atol=0.02)
+        np.testing.assert_allclose(p.sum(), 1.0, rtol=1e-6)
+        assert (p >= 0).all()
+        if inner != gradtx.adam(0.05):  # which stays in the set, and stops beside
+            np.testing.assert_allclose(p, [0.65, 0.35, 0.0], atol=1e-5)
 
 
 def test_each_subtree_has_its_set_and_none_has_none():
