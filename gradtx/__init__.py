@@ -2,9 +2,11 @@
 
 from gradtx import (
     aggregating as aggregating,
+    curvature as curvature,
     distributed as distributed,
     losses as losses,
     plot as plot,
+    projections as projections,
     schedules as schedules,
     testing as testing,
     tree as tree,

@@ -18,6 +18,7 @@ from examples.pictures import (
     maps,
     regression,
     schedules,
+    sharpness,
 )
 from examples.report import Console, progress_bar
 from gradtx.plot import surfaces
@@ -40,6 +41,7 @@ PICTURES: MappingProxyType[str, Picture] = MappingProxyType(
         "decay": decay.decay,
         "schedules": schedules.schedules,
         "step_sizes": effective.step_sizes,
+        "sharpness": sharpness.sharpness,
         **{name: partial(algorithms.algorithm, name) for name in algorithms.aliases()},
     }
 )

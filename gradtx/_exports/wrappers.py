@@ -39,6 +39,7 @@ from gradtx.wrappers.monitor import (
     monitor as monitor,
     snapshot as snapshot,
 )
+from gradtx.wrappers.project import project as project
 from gradtx.wrappers.sam import SAMState as SAMState, sam as sam
 from gradtx.wrappers.skip import (
     ApplyIfFiniteState as ApplyIfFiniteState,

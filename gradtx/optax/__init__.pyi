@@ -212,6 +212,11 @@ from gradtx import (
     ZeroNansState as ZeroNansState,
     ZoomLinesearchInfo as ZoomLinesearchInfo,
 )
+from gradtx.curvature import (
+    matrix_inverse_pth_root as matrix_inverse_pth_root,
+    nnls as nnls,
+    power_iteration as power_iteration,
+)
 from gradtx.optax._adapted import (
     global_norm as global_norm,
     init_empty_state as init_empty_state,

@@ -159,12 +159,10 @@ LATER_MODULES = (
     "assignment",
     "microbatching",
     "perturbations",
-    "projections",
-    "second_order",
 )
 LATER_NAMES = (
     *("muon", "MuonDimensionNumbers", "MuonState", "scale_by_muon"),
-    *("matrix_inverse_pth_root", "multi_normal", "nnls", "power_iteration"),
+    "multi_normal",
 )
 
 LATER = {name for path in LATER_MODULES for name in NAMES[path]} | set(LATER_NAMES)

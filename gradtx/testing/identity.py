@@ -87,6 +87,9 @@ def _names(value: Any) -> dict[str, Any]:
         inside = _names((*value.call.args, *value.call.kwargs.values()))
         factory = value.call.factory
         return _names(factory) | inside
+    if isinstance(value, functools.partial):
+        inside = value.func, value.args, value.keywords
+        return {"partial": functools.partial} | _names(inside)
     if isinstance(value, dict):
         value = tuple(value.values())
     if isinstance(value, tuple | list):

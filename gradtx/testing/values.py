@@ -12,6 +12,7 @@ from gradtx import tree
 from gradtx.core.numerics import abs_sq
 from gradtx.core.trees import map_present
 from gradtx.optimizers.sgd import sgd
+from gradtx.projections.box import projection_linf_ball
 from gradtx.wrappers.lookahead import LookaheadParams
 from gradtx.wrappers.monitor import measure_with_ema
 
@@ -157,6 +158,7 @@ VALUES: dict[str, Any] = {
     "optimizer": _inner,
     "param_labels": rank,
     "partition.transforms": {"matrix": _inner, "other": sgd(0.1)},
+    "projection": projection_linf_ball,
     "reduce_on_plateau.cooldown": 1,
     "reduce_on_plateau.patience": 1,
     "seed": 0,

@@ -167,6 +167,12 @@ COMBINATIONS = (
         lambda lib: lib.chain(lib.zero_nans(), adamw(lib)),
         "adamw",
     ),
+    Workload(
+        "projected_adamw",
+        lambda lib: gradtx.project(adamw(lib), gradtx.projections.projection_linf_ball),
+        "adamw",
+        in_optax=False,
+    ),
     Workload("momentum", lambda lib: lib.sgd(RATE, momentum=0.9), "momentum"),
     Workload("eager_adamw", adamw, eager=True),
 )

@@ -106,6 +106,7 @@ EXCEPTIONS = {
         "scaled by 0 the gradient stands still, by next to nothing it moves",
         "the derivative by scaling at .*scaling=0",
     ),
+    ("projected_whole", "agrees_when_leaves_are_split"): INSIDE,
     ("reduce_on_plateau", "steps_under_infinity_checks"): INFINITE,
     ("rmsprop_centered", "has_derivatives_by_hyperparameters"): STEEP,
     ("rprop", "takes_complex"): ORDER,

@@ -37,6 +37,11 @@ VARIANTS = {
     "masked_with_zero": functools.partial(
         gradtx.masked, gradtx.adam(0.1), is_matrix, otherwise="zero"
     ),
+    "projected_whole": functools.partial(
+        gradtx.project,
+        gradtx.adam(0.1),
+        functools.partial(gradtx.projections.projection_l1_ball, scale=0.9),
+    ),
     "rmsprop_centered": functools.partial(
         gradtx.rmsprop, 0.1, centered=True, momentum=0.9, nesterov=True
     ),

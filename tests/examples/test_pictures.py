@@ -22,6 +22,7 @@ from examples.pictures import (
     matrices,
     regression,
     schedules,
+    sharpness,
 )
 from gradtx.plot import surfaces
 
@@ -230,6 +231,17 @@ def test_only_amsgrad_remembers_the_largest_gradient():
     assert last["Adam"] > 10 * last["AMSGrad"]
     assert last["RMSProp"] == pytest.approx(last["Adam"], rel=0.2)
     assert last["AdaGrad"] == pytest.approx(0.1 / 10, rel=0.05)  # 100 steps: sqrt(100)
+
+
+def test_sharpness_rises_to_the_edge_and_stays():
+    panel, losses = sharpness.sharpness().axes
+    for rate, line in zip(sharpness.RATES, named(panel).values(), strict=True):
+        values = line.get_ydata()
+        assert values[:10].max() < 2 / rate
+        # At the edge it swings around 2 / rate.
+        assert np.median(values[-30:]) == pytest.approx(2 / rate, rel=0.1)
+    for line in named(losses).values():
+        assert line.get_ydata()[-1] < 0.2 * line.get_ydata()[0]
 
 
 def test_pictures_are_written_white_and_of_one_width(tmp_path):

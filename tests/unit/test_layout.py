@@ -28,7 +28,7 @@ MODULES = [
 LAYERS = [
     {"core"},
     {"tree"},
-    {"schedules", "transforms", "projections"},
+    {"schedules", "transforms", "projections", "curvature"},
     {"linesearch"},
     {"optimizers"},
     {"wrappers"},

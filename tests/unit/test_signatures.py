@@ -17,6 +17,9 @@ MODULES = {
     "contrib.": (optax.contrib, gradtx),
     "transforms.": (optax.transforms, gradtx),
     "losses.": (optax.losses, gradtx.losses),
+    "projections.": (optax.projections, gradtx.projections),
+    "second_order.": (optax.second_order, gradtx.curvature),
+    "linear_algebra.": (optax, gradtx.curvature),
     "schedules.": (optax.schedules, gradtx.schedules),
 }
 
@@ -24,6 +27,9 @@ MODULES = {
 EXCEPTIONS = {
     "adadelta": "a learning rate of None would not turn the sign, and go uphill",
     "scale_by_learning_rate": "None would not turn the sign, and go uphill",
+    "second_order.fisher_diag": "inputs and targets may be left out",
+    "second_order.hessian_diag": "inputs and targets may be left out",
+    "second_order.hvp": "inputs and targets may be left out",
     "tree.get": "a name that is not there is told, unless a default is given",
 }
 
