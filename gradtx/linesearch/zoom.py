@@ -42,6 +42,8 @@ def scale_by_zoom_linesearch(
     stepsize_precision: Scalar = 1e-5,
     initial_guess_strategy: str = "keep",
     verbose: bool = False,
+    *,
+    interpolation: str = "slopes",
 ):
     """Multiply the updates by a step after which value and slope are much smaller.
 
@@ -56,11 +58,12 @@ def scale_by_zoom_linesearch(
     the same for a parabola, and free of the cancellation in f(p + t u) - f(p): near a
     minimum the value tells where it is to half of the digits, the slope to all.
 
-    The step is lengthened until the function rises, then narrowed down by cubic
-    interpolation, halving where that creeps. A value that is NaN or infinite counts as
-    very large, so that the search comes back from there. If no step meets both
-    conditions in time, the lowest is taken that meets the first; if none does, or the
-    updates lead up (g.u > 0), the step is 0 and `info.decrease_error` is above 0.
+    The step is lengthened until the function rises, then narrowed down: to the minimum
+    of the cubic through the values and slopes of both ends, halving where that creeps.
+    A value that is NaN or infinite counts as very large, so that the search comes back
+    from there. If no step meets both conditions in time, the lowest is taken that meets
+    the first; if none does, or the updates lead up (g.u > 0), the step is 0 and
+    `info.decrease_error` is above 0.
 
         update(updates, state, params, value=, grad=, value_fn=, **extra)
 
@@ -92,14 +95,18 @@ def scale_by_zoom_linesearch(
       initial_guess_strategy: "keep" begins from the last step, as gradient descent
         wants, "one" from 1, as L-BFGS and Newton want.
       verbose: whether to print where no step is found.
+      interpolation: "slopes" is as above. "values" takes Optax's steps: to the minimum
+        of the cubic through one slope and the last three values, or of the parabola
+        through a slope and two, halving where neither is well inside; up to an eighth
+        more evaluations for L-BFGS on the functions of the tests.
 
     Raises:
       ValueError: a number out of range; in `update`, an argument that is missing.
 
     Source: Nocedal & Wright, Numerical optimization (2006), algorithms 3.5 and 3.6, eq.
-    3.59; Hager & Zhang, Algorithm 851: CG_DESCENT (2006), eq. 4.1, for the approximate
-    decrease; the halving is that of More & Thuente, Line search algorithms with
-    guaranteed sufficient decrease (1994), section 4.
+    3.57 to 3.59; Hager & Zhang, Algorithm 851: CG_DESCENT (2006), eq. 4.1, for the
+    approximate decrease; the halving is that of More & Thuente, Line search algorithms
+    with guaranteed sufficient decrease (1994), section 4.
 
     Example:
       >>> import jax, jax.numpy as jnp, gradtx
@@ -131,6 +138,7 @@ def scale_by_zoom_linesearch(
         check.nonnegative("approx_dec_rtol", approx_dec_rtol)
     check.nonnegative("stepsize_precision", stepsize_precision)
     check.choice("initial_guess_strategy", initial_guess_strategy, ("one", "keep"))
+    check.choice("interpolation", interpolation, ("slopes", "values"))
     conditions = Conditions(slope_rtol, curv_rtol, approx_dec_rtol, tol)
     longest = float("inf") if max_learning_rate is None else max_learning_rate
 
@@ -184,6 +192,7 @@ def scale_by_zoom_linesearch(
             max_step=longest,
             increase_factor=increase_factor,
             precision=stepsize_precision,
+            interpolation=interpolation,
         )
         found = result.found
         downhill = start.slope < 0

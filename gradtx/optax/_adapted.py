@@ -3,7 +3,7 @@
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import jax
 
@@ -12,6 +12,8 @@ from gradtx.core.compose import PartitionState
 from gradtx.core.masking import MaskOrFn
 from gradtx.core.numerics import abs_sq, safe_increment
 from gradtx.core.types import EmptyState, Params, State, Updates
+from gradtx.linesearch import zoom
+from gradtx.optimizers import lbfgs as quasi_newton
 from gradtx.transforms.decay import AddDecayedWeightsState
 from gradtx.wrappers import accumulate
 from gradtx.wrappers.accumulate import MultiStepsTransformation
@@ -61,6 +63,37 @@ def multiclass_hinge_loss(scores: Any, labels: Any) -> jax.Array:
     return losses.multiclass_hinge_loss(scores, labels, over="max")
 
 
+Factory = TypeVar("Factory", bound=Callable[..., Any])
+
+
+def _with_defaults(factory: Factory, **defaults: Any) -> Factory:
+    """The factory with other defaults of some arguments."""
+    signature = inspect.signature(factory)
+    parameters = [
+        p.replace(default=defaults.get(name, p.default))
+        for name, p in signature.parameters.items()
+    ]
+
+    @functools.wraps(factory)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        bound.arguments.update({**defaults, **bound.arguments})
+        return factory(*bound.args, **bound.kwargs)
+
+    vars(call)["__signature__"] = signature.replace(parameters=parameters)
+    return cast(Factory, call)
+
+
+# The steps of Optax's line search, so that a program has the same losses.
+scale_by_zoom_linesearch = _with_defaults(
+    zoom.scale_by_zoom_linesearch, interpolation="values"
+)
+lbfgs = _with_defaults(
+    quasi_newton.lbfgs,
+    linesearch=scale_by_zoom_linesearch(20, initial_guess_strategy="one"),
+)
+
+
 def canonicalize_dtype(dtype: Any) -> Any:
     """The dtype that JAX would use; `None` stays."""
     return None if dtype is None else jax.dtypes.canonicalize_dtype(dtype)
@@ -91,8 +124,10 @@ ADAPTED: dict[str, Any] = {
     "TransformUpdateFn": TransformUpdateFn,
     "global_norm": global_norm,
     "init_empty_state": init_empty_state,
+    "lbfgs": lbfgs,
     "multiclass_hinge_loss": multiclass_hinge_loss,
     "safe_int32_increment": safe_increment,
+    "scale_by_zoom_linesearch": scale_by_zoom_linesearch,
     "tree.get": get,
     "tree_map_params": trees.map_params,
     "tree_utils.NamedTupleKey": trees.NamedTupleKey,
