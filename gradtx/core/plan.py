@@ -21,9 +21,9 @@ from gradtx.core.trees import (
     as_array,
     at_work,
     callers,
-    check_inexact,
     compute_dtype,
     failure,
+    floating,
     leaves_like,
     leaves_of,
     paths_of,
@@ -39,6 +39,7 @@ class Rule(NamedTuple):
     slots: tuple[str, ...] = ()  # their names, as far as they have some
     within: tuple[str, ...] = ()  # names of what it is in, the outermost first
     last: tuple[str, ...] = ()  # slots whose old values the parameters are made of
+    whole: bool = False  # whether it takes whole numbers, as float32
 
 
 class Inputs(NamedTuple):
@@ -111,7 +112,7 @@ class Plan:
           parameters; and the new state.
         """
         leaves, treedef = leaves_of(updates)
-        check_inexact(leaves, updates)
+        leaves = floating(leaves, updates, all(rule.whole for rule in self.rules))
         inputs, rebuild = self.prepare(updates, state, params)
 
         def column(tree: Any, name: str) -> list[Any]:
@@ -143,10 +144,8 @@ class Plan:
             try:
                 found = self._compute(active, apply)(rows, scalars)
             except Exception as error:
-                paths = paths_of(updates)
-                given = [
-                    (paths[i][0], row[0]) for i, row in zip(here, rows, strict=True)
-                ]
+                pairs = zip(here, rows, strict=True)
+                given = [(paths_of(updates)[i][0], row[0]) for i, row in pairs]
                 explain(error, [rule.within for rule in self.rules], given)
                 raise
             for i, (result, row) in zip(here, found, strict=True):
@@ -225,6 +224,7 @@ def planned(
     reads_updates: bool = False,
     slots: tuple[str, ...] = (),
     last: tuple[str, ...] = (),
+    whole: bool = False,
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """A transformation of one rule.
 
@@ -233,7 +233,7 @@ def planned(
       rule: see `Rule`.
       prepare: `(updates, state, params) -> (inputs, rebuild)`, where `rebuild` takes
         the new slots to the new state.
-      with_params, reads_updates, slots, last: see `Rule` and `Plan`.
+      with_params, reads_updates, slots, last, whole: see `Rule` and `Plan`.
 
     Returns:
       `init, update`.
@@ -245,7 +245,7 @@ def planned(
         inputs, rebuild = prepare(updates, state, params)
         return [inputs], lambda new: rebuild(*new[0])
 
-    rules = [Rule(rule, with_params, slots, last=last)]
+    rules = [Rule(rule, with_params, slots, last=last, whole=whole)]
     return init, updating(Plan(rules, prepare_all, reads_updates))
 
 

@@ -14,6 +14,13 @@ from gradtx.linesearch import objective
 from gradtx.linesearch.interpolation import Point
 from gradtx.linesearch.search import Conditions, search
 
+# What `verbose=True` says of a search that did not meet both conditions.
+NOT_FOUND = "no step was found"
+NOT_DOWN = "the updates do not lead down"
+STEEP = "the step meets the first condition only, its slope is still large"
+SHORT = "the interval is shorter than stepsize_precision"
+LONGEST = "up to max_learning_rate there may be no better step: raise it"
+
 
 class ZoomLinesearchInfo(NamedTuple):
     num_linesearch_steps: jax.Array  # values and gradients computed last, int32
@@ -71,8 +78,9 @@ def scale_by_zoom_linesearch(
     parameters and those of the extra arguments that it names. It runs last in a chain.
     Inside of `masked` and `partition` the function is called with the whole tree, the
     other leaves as they are before the step; not inside of `flatten`, where it would be
-    given other parameters than its own. For complex parameters `grad` is what
-    `jax.grad` gives and updates are made of its conjugate.
+    given other parameters than its own. For complex parameters `grad` may be
+    what `jax.grad` gives or its conjugate, of which updates are made: the derivative
+    along the updates, one gradient more in each search, says which it is.
 
     State: one array per parameter and five numbers; in a step, one more array. The
     gradient is that of the new parameters: `value_and_grad_from_state` saves computing
@@ -94,7 +102,8 @@ def scale_by_zoom_linesearch(
         step that meets the first condition; at least 0.
       initial_guess_strategy: "keep" begins from the last step, as gradient descent
         wants, "one" from 1, as L-BFGS and Newton want.
-      verbose: whether to print where no step is found.
+      verbose: whether to print where no step is found, or one that meets the first
+        condition only, and why.
       interpolation: "slopes" is as above. "values" takes Optax's steps: to the minimum
         of the cubic through one slope and the last three values, or of the parabola
         through a slope and two, halving where neither is well inside; up to an eighth
@@ -167,7 +176,7 @@ def scale_by_zoom_linesearch(
         value_fn: Any = None,
         **extra,
     ):
-        fn, value, slope = objective.begin(
+        fn, value, slope, grad = objective.begin(
             *(ScaleByZoomLinesearchState, updates, state, params, extra),
             **{"value": value, "grad": grad, "value_fn": value_fn},
         )
@@ -200,13 +209,25 @@ def scale_by_zoom_linesearch(
         decrease_error = jnp.where(downhill, found.decrease_error, still)
         curvature_error = jnp.where(downhill, found.curvature_error, still)
         if verbose:
+            length = jnp.abs(result.hi.step - result.lo.step)
+            steep = (found.step > 0) & (curvature_error > 0)
             objective.say(
                 decrease_error > 0,
-                "no step of {steps} lowers the value {value}, the slope is {slope}",
+                NOT_FOUND
+                + ": none of {steps} lowers the value {value}, the slope is {slope}",
                 steps=result.steps,
                 value=start.value,
                 slope=start.slope,
             )
+            objective.say(start.slope > 0, NOT_DOWN)
+            objective.say(
+                steep,
+                STEEP + ": {step}, after {steps} steps",
+                step=found.step,
+                steps=result.steps,
+            )
+            objective.say(steep & (length <= stepsize_precision), SHORT)
+            objective.say(steep & (found.step >= longest), LONGEST)
         return objective.scaled(found.step, updates), ScaleByZoomLinesearchState(
             learning_rate=found.step,
             value=found.value,
