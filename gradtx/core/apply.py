@@ -47,7 +47,7 @@ def apply_updates(params: Params, updates: Updates) -> Params:
     The sum is taken in the wider of the two dtypes and rounded to the parameter's.
 
     Args:
-      params: a tree of arrays.
+      params: a tree of arrays; where it holds `None` there is nothing to update.
       updates: a tree with the same structure and shapes; where it holds `None` the
         parameter stays as it is.
 
@@ -63,9 +63,10 @@ def apply_updates(params: Params, updates: Updates) -> Params:
       >>> gradtx.apply_updates({"w": jnp.ones(2)}, {"w": jnp.array([0.5, -1.0])})
       {'w': Array([1.5, 0. ], dtype=float32)}
     """
-    check_match("updates", updates, "params", params)
+    check_match("updates", updates, "params", params, less=True)
     leaves, treedef = leaves_of(params)
-    moves = {i: u for i, u in enumerate(leaves_of(updates)[0]) if not absent(u)}
+    given = enumerate(leaves_of(updates)[0])
+    moves = {i: u for i, u in given if not (absent(u) or leaves[i] is None)}
     for i in moves:
         check_moves(leaves[i], params, i)
     pairs = [(as_array(leaves[i]), as_array(u)) for i, u in moves.items()]

@@ -20,8 +20,8 @@ from gradtx.core.trees import (
     as_array,
     at_work,
     callers,
-    check_inexact,
     failure,
+    floating,
     leaves_like,
     leaves_of,
     paths_of,
@@ -99,7 +99,7 @@ class Plan:
           parameters; and the new state.
         """
         leaves, treedef = leaves_of(updates)
-        check_inexact(leaves, updates)
+        leaves = floating(leaves, updates, all(rule.whole for rule in self.rules))
         inputs, rebuild = self.prepare(updates, state, params)
 
         def column(tree: Any, name: str) -> list[Any]:
@@ -131,10 +131,8 @@ class Plan:
             try:
                 found = self._compute(active, apply)(rows, scalars)
             except Exception as error:
-                paths = paths_of(updates)
-                given = [
-                    (paths[i][0], row[0]) for i, row in zip(here, rows, strict=True)
-                ]
+                pairs = zip(here, rows, strict=True)
+                given = [(paths_of(updates)[i][0], row[0]) for i, row in pairs]
                 explain(error, [rule.within for rule in self.rules], given)
                 raise
             for i, (result, row) in zip(here, found, strict=True):
@@ -178,6 +176,7 @@ def planned(
     reads_updates: bool = False,
     slots: tuple[str, ...] = (),
     last: tuple[str, ...] = (),
+    whole: bool = False,
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """A transformation of one rule.
 
@@ -186,7 +185,7 @@ def planned(
       rule: see `Rule`.
       prepare: `(updates, state, params) -> (inputs, rebuild)`, where `rebuild` takes
         the new slots to the new state.
-      with_params, reads_updates, slots, last: see `Rule` and `Plan`.
+      with_params, reads_updates, slots, last, whole: see `Rule` and `Plan`.
 
     Returns:
       `init, update`.
@@ -198,7 +197,7 @@ def planned(
         inputs, rebuild = prepare(updates, state, params)
         return [inputs], lambda new: rebuild(*new[0])
 
-    rules = [Rule(rule, with_params, slots, last=last)]
+    rules = [Rule(rule, with_params, slots, last=last, whole=whole)]
     return init, updating(Plan(rules, prepare_all, reads_updates))
 
 

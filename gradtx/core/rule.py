@@ -20,6 +20,7 @@ class Rule(NamedTuple):
     slots: tuple[str, ...] = ()  # their names, as far as they have some
     within: tuple[str, ...] = ()  # names of what it is in, the outermost first
     last: tuple[str, ...] = ()  # slots whose old values the parameters are made of
+    whole: bool = False  # whether it takes whole numbers, as float32
 
 
 def ordered(rule: Rule, row: tuple, p: Any) -> tuple:

@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 # The transformations at work, the outermost first: errors begin with their names.
 callers: ContextVar[tuple[str, ...]] = ContextVar("gradtx_callers", default=())
@@ -170,17 +171,20 @@ def _outline(paths: list[str]) -> str:
     return f"it has {shown}{', ...' if len(paths) > 5 else ''}."
 
 
-def check_match(name: str, tree: Any, other_name: str, other: Any) -> None:
+def check_match(
+    name: str, tree: Any, other_name: str, other: Any, *, less: bool = False
+) -> None:
     """Raise unless both trees have the same structure, shapes and kinds of numbers.
 
-    `None` in the first (no update for this leaf) goes with anything.
+    `None` in the first (no update for this leaf) goes with anything; with `less`, in
+    the other, too.
     """
     leaves, treedef = leaves_of(tree)
     others, other_def = leaves_of(other)
     if treedef != other_def:
         raise failure(first_difference(name, tree, other_name, other))
     for i, (a, b) in enumerate(zip(leaves, others, strict=True)):
-        if absent(a):
+        if absent(a) or (less and b is None):
             continue
         problem = leaf_problem(name, a, other_name, b)
         if problem:
@@ -234,6 +238,23 @@ def check_inexact(leaves: list[Any], tree: Any, name: str = "updates") -> None:
             f"Give None for a leaf that is not trained, or mask it.",
             TypeError,
         )
+
+
+def floating(leaves: list[Any], tree: Any, whole: bool) -> list[Any]:
+    """The leaves, if all that are there are floating or complex; else `check_inexact`.
+
+    With `whole`, integers are taken, too, as float32.
+    """
+
+    def one(leaf: Any) -> Any:
+        known = isinstance(leaf, int | np.ndarray | np.generic | jax.Array)
+        if not known or absent(leaf) or dtype_of(leaf).kind not in "iu":
+            return leaf
+        return jnp.asarray(leaf, jnp.float32)
+
+    leaves = [one(leaf) for leaf in leaves] if whole else leaves
+    check_inexact(leaves, tree)
+    return leaves
 
 
 def check_arrays(params: Any) -> None:

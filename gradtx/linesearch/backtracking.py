@@ -58,8 +58,9 @@ def scale_by_backtracking_linesearch(
     parameters and those of the extra arguments that it names. It runs last in a chain.
     Inside of `masked` and `partition` the function is called with the whole tree, the
     other leaves as they are before the step; not inside of `flatten`, where it would be
-    given other parameters than its own. For complex parameters `grad` is what
-    `jax.grad` gives and updates are made of its conjugate.
+    given other parameters than its own. For complex parameters `grad` may be
+    what `jax.grad` gives or its conjugate, of which updates are made: the derivative
+    along the updates, one gradient more in each search, says which it is.
 
     State: four numbers; with `store_grad` one array per parameter. Each step computes
     at most max_backtracking_steps + 1 values.
@@ -137,7 +138,7 @@ def scale_by_backtracking_linesearch(
         value_fn: Any = None,
         **extra,
     ):
-        fn, value, slope = objective.begin(
+        fn, value, slope, grad = objective.begin(
             *(ScaleByBacktrackingLinesearchState, updates, state, params, extra),
             **{"value": value, "grad": grad, "value_fn": value_fn},
         )

@@ -85,8 +85,8 @@ def begin(
     value: Any,
     grad: Any,
     value_fn: Any,
-) -> tuple[Callable[..., Any], jax.Array, jax.Array]:
-    """What a search begins with: the function of parameters alone, value and slope.
+) -> tuple[Callable[..., Any], jax.Array, jax.Array, Any]:
+    """What a search begins with: the function of parameters alone, value, slope, grad.
 
     Raises:
       ValueError, TypeError: an argument that is missing or does not fit.
@@ -97,7 +97,26 @@ def begin(
     check_direction(updates, grad)
     dtype = state.learning_rate.dtype
     fn = bound(value_fn, extra)
-    return fn, jnp.asarray(value, dtype), slope(updates, grad, dtype)
+    grad = as_jax_gives(fn, params, updates, grad, dtype)
+    return fn, jnp.asarray(value, dtype), slope(updates, grad, dtype), grad
+
+
+def as_jax_gives(fn: Any, params: Any, updates: Any, grad: Any, dtype: Any) -> Any:
+    """The gradient as `jax.grad` gives it, where its conjugate may have been given.
+
+    Which of both it is says the derivative along the updates. It costs one gradient,
+    for complex parameters only.
+    """
+    if not any(jnp.iscomplexobj(g) for g in jax.tree.leaves(grad)):
+        return grad
+
+    def along(step: jax.Array) -> jax.Array:
+        return fn(apply_updates(params, arithmetic.scale(step, widened(updates))))
+
+    exact = jax.grad(along)(jnp.zeros([], dtype))
+    other = arithmetic.conj(grad)
+    near, far = (jnp.abs(slope(updates, g, dtype) - exact) for g in (grad, other))
+    return jax.tree.map(functools.partial(jnp.where, near <= far), grad, other)
 
 
 def check_unless_infinite(

@@ -38,10 +38,10 @@ def value_and_grad_from_state(
       the state, at least float32.
 
     Raises:
-      KeyError: when called, if the state has no `value` and `grad`, or several (a chain
-        of two line searches).
-      ValueError: when called, if the gradient in the state is None: give
-        `store_grad=True`.
+      KeyError: when called, if the state has several of `value` and `grad` (a chain of
+        two line searches).
+      ValueError: when called, if the state has none, or the gradient there is None:
+        give `store_grad=True`.
 
     Example:
       >>> import jax.numpy as jnp, gradtx
@@ -62,7 +62,12 @@ def value_and_grad_from_state(
     """
 
     def value_and_grad(params: Any, *args: Any, state: Any, **kwargs: Any) -> Any:
-        value, grad = access.get(state, "value"), access.get(state, "grad")
+        value, grad = access.get(state, "value", None), access.get(state, "grad", None)
+        if value is None:
+            raise ValueError(
+                "value_and_grad_from_state: the state has no value and gradient. They "
+                "are in that of lbfgs, newton and of line searches."
+            )
         if grad is None:
             raise ValueError(
                 "value_and_grad_from_state: the state has no gradient. Give "

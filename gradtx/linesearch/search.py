@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradtx.core.types import Updates
-from gradtx.linesearch.interpolation import Point, interpolate
+from gradtx.linesearch.interpolation import Point, by_slopes, by_values
 
 # An interval of which two steps have left more than this is halved next, as More and
 # Thuente do: interpolation alone may creep.
@@ -66,6 +66,7 @@ class Search(NamedTuple):
     lo: Point  # the lowest that satisfies sufficient decrease; the start at first
     hi: Point  # other end of an interval that has a good step; infinite until found
     before: jax.Array  # length of the interval before the last step
+    third: Point  # the end that was given up last; lo while there is no interval
     found: Found
 
 
@@ -80,6 +81,7 @@ def search(
     max_step: Any,
     increase_factor: Any,
     precision: Any,
+    interpolation: str,
 ) -> Search:
     """Look for a step that satisfies the strong Wolfe conditions.
 
@@ -97,6 +99,7 @@ def search(
       increase_factor: how a step is lengthened that is not long enough.
       precision: an interval this short ends the search, if it has a step that
         satisfies sufficient decrease.
+      interpolation: "slopes" or "values", what is known where an interval is zoomed.
 
     Source: Nocedal & Wright, Numerical optimization (2006), algorithms 3.5 and 3.6.
     """
@@ -127,12 +130,19 @@ def search(
         hi = _choose(worse, at, _choose(back, s.lo, s.hi))
         lo = _choose(worse, s.lo, at)
 
+        given_up = _choose(worse | back, s.hi, s.lo)
+        third = _choose(jnp.isfinite(s.hi.step), given_up, lo)
+
         bracketed = jnp.isfinite(hi.step)
-        length = jnp.abs(hi.step - lo.step)
-        creeping = jnp.isfinite(hi.value) & (length > SHORTENED * s.before)
+        before, length = jnp.abs(s.hi.step - s.lo.step), jnp.abs(hi.step - lo.step)
         inner = _finite_or(hi, lo)
-        middle = (lo.step + inner.step) / 2
-        zoomed = jnp.where(creeping, middle, interpolate(lo, inner, noise))
+        if interpolation == "values":
+            zoomed = by_values(lo, inner, third, noise)
+            length = before  # Optax looks at it before the step
+        else:
+            creeping = jnp.isfinite(hi.value) & (length > SHORTENED * s.before)
+            middle = (lo.step + inner.step) / 2
+            zoomed = jnp.where(creeping, middle, by_slopes(lo, inner, noise))
         longer = jnp.minimum(increase_factor * at.step, max_step)
         guess = jnp.where(bracketed, zoomed, longer).astype(dtype)
 
@@ -142,8 +152,7 @@ def search(
         closed = bracketed & (length <= 2 * eps * jnp.maximum(lo.step, hi.step))
         overflows = ~jnp.isfinite(guess)
         done = good | at_end | short | closed | overflows
-        before = jnp.abs(s.hi.step - s.lo.step)
-        return Search(s.steps + 1, done, guess, lo, hi, before, found)
+        return Search(s.steps + 1, done, guess, lo, hi, before, third, found)
 
     infinite = jnp.full([], jnp.inf, dtype)
     first = Search(
@@ -153,6 +162,7 @@ def search(
         lo=start,
         hi=Point(infinite, infinite, infinite),
         before=infinite,
+        third=start,
         found=Found(jnp.zeros([], dtype), start.value, grad, infinite, infinite),
     )
     return lax.while_loop(lambda s: ~s.done & (s.steps < max_steps), body, first)

@@ -14,6 +14,13 @@ from gradtx.linesearch import objective
 from gradtx.linesearch.interpolation import Point
 from gradtx.linesearch.search import Conditions, search
 
+# What `verbose=True` says of a search that did not meet both conditions.
+NOT_FOUND = "no step was found"
+NOT_DOWN = "the updates do not lead down"
+STEEP = "the step meets the first condition only, its slope is still large"
+SHORT = "the interval is shorter than stepsize_precision"
+LONGEST = "up to max_learning_rate there may be no better step: raise it"
+
 
 class ZoomLinesearchInfo(NamedTuple):
     num_linesearch_steps: jax.Array  # values and gradients computed last, int32
@@ -42,6 +49,8 @@ def scale_by_zoom_linesearch(
     stepsize_precision: Scalar = 1e-5,
     initial_guess_strategy: str = "keep",
     verbose: bool = False,
+    *,
+    interpolation: str = "slopes",
 ):
     """Multiply the updates by a step after which value and slope are much smaller.
 
@@ -56,11 +65,12 @@ def scale_by_zoom_linesearch(
     the same for a parabola, and free of the cancellation in f(p + t u) - f(p): near a
     minimum the value tells where it is to half of the digits, the slope to all.
 
-    The step is lengthened until the function rises, then narrowed down by cubic
-    interpolation, halving where that creeps. A value that is NaN or infinite counts as
-    very large, so that the search comes back from there. If no step meets both
-    conditions in time, the lowest is taken that meets the first; if none does, or the
-    updates lead up (g.u > 0), the step is 0 and `info.decrease_error` is above 0.
+    The step is lengthened until the function rises, then narrowed down: to the minimum
+    of the cubic through the values and slopes of both ends, halving where that creeps.
+    A value that is NaN or infinite counts as very large, so that the search comes back
+    from there. If no step meets both conditions in time, the lowest is taken that meets
+    the first; if none does, or the updates lead up (g.u > 0), the step is 0 and
+    `info.decrease_error` is above 0.
 
         update(updates, state, params, value=, grad=, value_fn=, **extra)
 
@@ -68,8 +78,9 @@ def scale_by_zoom_linesearch(
     parameters and those of the extra arguments that it names. It runs last in a chain.
     Inside of `masked` and `partition` the function is called with the whole tree, the
     other leaves as they are before the step; not inside of `flatten`, where it would be
-    given other parameters than its own. For complex parameters `grad` is what
-    `jax.grad` gives and updates are made of its conjugate.
+    given other parameters than its own. For complex parameters `grad` may be
+    what `jax.grad` gives or its conjugate, of which updates are made: the derivative
+    along the updates, one gradient more in each search, says which it is.
 
     State: one array per parameter and five numbers; in a step, one more array. The
     gradient is that of the new parameters: `value_and_grad_from_state` saves computing
@@ -91,15 +102,20 @@ def scale_by_zoom_linesearch(
         step that meets the first condition; at least 0.
       initial_guess_strategy: "keep" begins from the last step, as gradient descent
         wants, "one" from 1, as L-BFGS and Newton want.
-      verbose: whether to print where no step is found.
+      verbose: whether to print where no step is found, or one that meets the first
+        condition only, and why.
+      interpolation: "slopes" is as above. "values" takes Optax's steps: to the minimum
+        of the cubic through one slope and the last three values, or of the parabola
+        through a slope and two, halving where neither is well inside; up to an eighth
+        more evaluations for L-BFGS on the functions of the tests.
 
     Raises:
       ValueError: a number out of range; in `update`, an argument that is missing.
 
     Source: Nocedal & Wright, Numerical optimization (2006), algorithms 3.5 and 3.6, eq.
-    3.59; Hager & Zhang, Algorithm 851: CG_DESCENT (2006), eq. 4.1, for the approximate
-    decrease; the halving is that of More & Thuente, Line search algorithms with
-    guaranteed sufficient decrease (1994), section 4.
+    3.57 to 3.59; Hager & Zhang, Algorithm 851: CG_DESCENT (2006), eq. 4.1, for the
+    approximate decrease; the halving is that of More & Thuente, Line search algorithms
+    with guaranteed sufficient decrease (1994), section 4.
 
     Example:
       >>> import jax, jax.numpy as jnp, gradtx
@@ -131,6 +147,7 @@ def scale_by_zoom_linesearch(
         check.nonnegative("approx_dec_rtol", approx_dec_rtol)
     check.nonnegative("stepsize_precision", stepsize_precision)
     check.choice("initial_guess_strategy", initial_guess_strategy, ("one", "keep"))
+    check.choice("interpolation", interpolation, ("slopes", "values"))
     conditions = Conditions(slope_rtol, curv_rtol, approx_dec_rtol, tol)
     longest = float("inf") if max_learning_rate is None else max_learning_rate
 
@@ -159,7 +176,7 @@ def scale_by_zoom_linesearch(
         value_fn: Any = None,
         **extra,
     ):
-        fn, value, slope = objective.begin(
+        fn, value, slope, grad = objective.begin(
             *(ScaleByZoomLinesearchState, updates, state, params, extra),
             **{"value": value, "grad": grad, "value_fn": value_fn},
         )
@@ -184,6 +201,7 @@ def scale_by_zoom_linesearch(
             max_step=longest,
             increase_factor=increase_factor,
             precision=stepsize_precision,
+            interpolation=interpolation,
         )
         found = result.found
         downhill = start.slope < 0
@@ -191,13 +209,25 @@ def scale_by_zoom_linesearch(
         decrease_error = jnp.where(downhill, found.decrease_error, still)
         curvature_error = jnp.where(downhill, found.curvature_error, still)
         if verbose:
+            length = jnp.abs(result.hi.step - result.lo.step)
+            steep = (found.step > 0) & (curvature_error > 0)
             objective.say(
                 decrease_error > 0,
-                "no step of {steps} lowers the value {value}, the slope is {slope}",
+                NOT_FOUND
+                + ": none of {steps} lowers the value {value}, the slope is {slope}",
                 steps=result.steps,
                 value=start.value,
                 slope=start.slope,
             )
+            objective.say(start.slope > 0, NOT_DOWN)
+            objective.say(
+                steep,
+                STEEP + ": {step}, after {steps} steps",
+                step=found.step,
+                steps=result.steps,
+            )
+            objective.say(steep & (length <= stepsize_precision), SHORT)
+            objective.say(steep & (found.step >= longest), LONGEST)
         return objective.scaled(found.step, updates), ScaleByZoomLinesearchState(
             learning_rate=found.step,
             value=found.value,

@@ -2,8 +2,9 @@
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import jax
 
@@ -11,7 +12,10 @@ from gradtx import losses, tree as trees
 from gradtx.core.compose import PartitionState
 from gradtx.core.masking import MaskOrFn
 from gradtx.core.numerics import abs_sq, safe_increment
+from gradtx.core.pair import GradientTransformationExtraArgs
 from gradtx.core.types import EmptyState, Params, State, Updates
+from gradtx.linesearch import zoom
+from gradtx.optimizers import lbfgs as quasi_newton, optimistic_adam as optimistic
 from gradtx.transforms.decay import AddDecayedWeightsState
 from gradtx.wrappers import accumulate
 from gradtx.wrappers.accumulate import MultiStepsTransformation
@@ -61,6 +65,44 @@ def multiclass_hinge_loss(scores: Any, labels: Any) -> jax.Array:
     return losses.multiclass_hinge_loss(scores, labels, over="max")
 
 
+Factory = TypeVar("Factory", bound=Callable[..., Any])
+
+
+def _with_defaults(factory: Factory, **defaults: Any) -> Factory:
+    """The factory with other defaults of some arguments."""
+    signature = inspect.signature(factory)
+    parameters = [
+        p.replace(default=defaults.get(name, p.default))
+        for name, p in signature.parameters.items()
+    ]
+
+    @functools.wraps(factory)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        bound = signature.bind(*args, **kwargs)
+        bound.arguments.update({**defaults, **bound.arguments})
+        return factory(*bound.args, **bound.kwargs)
+
+    vars(call)["__signature__"] = signature.replace(parameters=parameters)
+    return cast(Factory, call)
+
+
+# The steps of Optax's line search, so that a program has the same losses.
+scale_by_zoom_linesearch = _with_defaults(
+    zoom.scale_by_zoom_linesearch, interpolation="values"
+)
+lbfgs = _with_defaults(
+    quasi_newton.lbfgs,
+    linesearch=scale_by_zoom_linesearch(20, initial_guess_strategy="one"),
+)
+
+
+def optimistic_adam(*args: Any, **kwargs: Any) -> GradientTransformationExtraArgs:
+    """As `gradtx.optimistic_adam`, which Optax is about to drop, and says so."""
+    text = "use `optimistic_adam_v2` instead of optimistic_adam, as Optax says."
+    warnings.warn(text, DeprecationWarning, stacklevel=2)
+    return optimistic.optimistic_adam(*args, **kwargs)
+
+
 def canonicalize_dtype(dtype: Any) -> Any:
     """The dtype that JAX would use; `None` stays."""
     return None if dtype is None else jax.dtypes.canonicalize_dtype(dtype)
@@ -91,8 +133,11 @@ ADAPTED: dict[str, Any] = {
     "TransformUpdateFn": TransformUpdateFn,
     "global_norm": global_norm,
     "init_empty_state": init_empty_state,
+    "lbfgs": lbfgs,
     "multiclass_hinge_loss": multiclass_hinge_loss,
     "safe_int32_increment": safe_increment,
+    "optimistic_adam": functools.wraps(optimistic.optimistic_adam)(optimistic_adam),
+    "scale_by_zoom_linesearch": scale_by_zoom_linesearch,
     "tree.get": get,
     "tree_map_params": trees.map_params,
     "tree_utils.NamedTupleKey": trees.NamedTupleKey,
@@ -106,6 +151,11 @@ ADAPTED: dict[str, Any] = {
 # What programs take from `optax._src` that is public nowhere.
 PRIVATE: dict[str, Any] = {
     "ArrayTree": Any,
+    "FLAG_CURVATURE_COND_NOT_SATISFIED": zoom.STEEP,
+    "FLAG_INTERVAL_NOT_FOUND": zoom.LONGEST,
+    "FLAG_INTERVAL_TOO_SMALL": zoom.SHORT,
+    "FLAG_NOT_A_DESCENT_DIRECTION": zoom.NOT_DOWN,
+    "FLAG_NO_STEPSIZE_FOUND": zoom.NOT_FOUND,
     "NO_PARAMS_MSG": "This transformation needs params: call "
     "update(updates, state, params).",
     "PRNGKey": jax.Array,

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import jax.numpy as jnp
+
 from gradtx.core import check
 from gradtx.core.types import Scalar
 from gradtx.schedules.base import schedule
@@ -64,7 +66,8 @@ def warmup_cosine_decay_schedule(
 
     Args:
       init_value, peak_value, end_value: finite numbers. With init_value = 0 the first
-        step does not move the parameters.
+        step does not move the parameters; from a peak of 0 on, none does, whatever
+        end_value is.
       warmup_steps: the steps up to the peak; 0 begins at the peak, and below it the
         decay has begun so many steps before.
       decay_steps: the length of the whole, the warm-up included; above warmup_steps.
@@ -92,10 +95,17 @@ def warmup_cosine_decay_schedule(
             f"warm-up too, got {warm}."
         )
 
+    # After a peak of 0 all is 0, as in Optax, where the end is a part of the peak.
+    last = end_value
+    if not is_number(peak_value):
+        last = jnp.where(peak_value == 0, 0, end_value)
+    elif peak_value == 0:
+        last = 0.0
+
     def decay(count):
         _, left = parts(count, 0, total - warm)
         weight = half_cosine(left) ** exponent
-        return peak_value * weight + end_value * (1 - weight)
+        return peak_value * weight + last * (1 - weight)
 
     return warmed_up(init_value, peak_value, warm, decay)
 

@@ -103,7 +103,7 @@ def check_transformation(
 
     Example:
       >>> import gradtx
-      >>> gradtx.testing.check_transformation(lambda: gradtx.scale(0.5))
+      >>> gradtx.testing.check_transformation(lambda: gradtx.trace(0.5))
     """
     with shaped_like(params):
         pass  # what is wrong with them is no failure of each check

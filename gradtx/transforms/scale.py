@@ -20,7 +20,7 @@ def scale(step_size: Scalar):
         u = step_size g
 
     Args:
-      step_size: any finite number, or a scalar array.
+      step_size: any finite number, or a scalar array. Integers become float32.
 
     Raises:
       ValueError: if it is not finite.
@@ -32,7 +32,7 @@ def scale(step_size: Scalar):
       -1.0
     """
     check.finite("step_size", step_size)
-    return leafwise(EmptyState, lambda g: step_size * g)
+    return leafwise(EmptyState, lambda g: step_size * g, whole_numbers=True)
 
 
 class ScaleByScheduleState(NamedTuple):

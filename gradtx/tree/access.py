@@ -281,7 +281,7 @@ def map_params(
       *rest: trees like the parameters. An `init` that looks at them needs at least one:
         it tells what they look like.
       transform_non_params: applied to the other leaves; by default they stay.
-      is_leaf: what else is a leaf of the state.
+      is_leaf: what else is a leaf of the state; if `MaskedNode()` is, `f` gets it.
 
     Returns:
       A tree like the state.
@@ -300,7 +300,9 @@ def map_params(
     treedef = leaves_of(rest[0])[1] if rest else None
     columns = [leaves_like(treedef, tree, "rest", rest[0]) for tree in rest]
     params: Any = Placeholder(None)
-    if treedef is not None:
+    # One for all where f wants what a mask has taken out, which has no place there.
+    whole = is_leaf is not None and is_leaf(MaskedNode())
+    if treedef is not None and not whole:
         params = treedef.unflatten(map(Placeholder, range(len(columns[0]))))
     try:
         made = init(params)
@@ -316,6 +318,8 @@ def map_params(
     def each(place: Any, part: Any) -> Any:
         if not isinstance(place, Placeholder):
             return part if transform_non_params is None else transform_non_params(part)
+        if whole:
+            return jax.tree.map(f, part, *rest, is_leaf=is_leaf)
         row = [] if place.index is None else [column[place.index] for column in columns]
         return jax.tree.map(
             lambda x: x if isinstance(x, MaskedNode) else f(x, *row), part, is_leaf=stop

@@ -109,6 +109,8 @@ def is_factory(row):
 FACTORIES = {row.full: row for row in ANSWERED if is_factory(row)}
 
 
+# optimistic_adam, which warns of itself as Optax's does.
+@pytest.mark.filterwarnings("ignore:use `optimistic_adam_v2`:DeprecationWarning")
 @pytest.mark.parametrize("name", FACTORIES)
 def test_a_call_as_optax_has_it_works(name):
     peer, ours = optax_names.pair(*FACTORIES[name][:2])

@@ -2,6 +2,7 @@
 
 ORDER = ("complex numbers have no order", "[Cc]omplex")
 PASSES = ("it computes nothing", r"gradient of integers at .*, got none")
+INTEGERS = ("integers become float32", r"gradient of integers at .*, got none")
 USERS = ("the user's function decides", r"gradient of integers at .*, got none")
 LATE = (
     "what other micro-batches have gathered may be due: zeros, not None",
@@ -139,6 +140,7 @@ EXCEPTIONS = {
     ("sophia", "takes_complex"): ORDER,
     ("scale_by_sm3", "has_derivatives_by_hyperparameters"): JUMPS,
     ("sm3", "has_derivatives_by_hyperparameters"): JUMPS,
+    ("scale", "refuses_integer_gradients"): INTEGERS,
     ("stateless", "refuses_integer_gradients"): USERS,
     ("stateless_with_tree_map", "refuses_integer_gradients"): USERS,
 }

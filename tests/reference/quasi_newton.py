@@ -99,6 +99,15 @@ def cubic_minimum(a, fa, da, b, fb, db):
     return None
 
 
+def cubic_through(a, fa, da, b, fb, c, fc):
+    """Where the cubic through a value, its slope and two more values is lowest."""
+    rows = [[x**3, x**2, x, 1.0] for x in (a, b, c)] + [[3 * a**2, 2 * a, 1.0, 0.0]]
+    k = np.linalg.solve(rows, [fa, fb, fc, da])
+    roots = np.roots([3 * k[0], 2 * k[1], k[2]])
+    lowest = [x.real for x in roots if np.isreal(x) and 6 * k[0] * x + 2 * k[1] > 0]
+    return lowest[0] if lowest else None
+
+
 def conjugate_gradients(matrix, g, tolerance, most):
     """The z of algorithm 7.1 for B z = g; how many products it took, and whether a
     direction of negative curvature ended it."""

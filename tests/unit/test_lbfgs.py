@@ -200,7 +200,7 @@ def test_value_and_grad_are_read_from_the_state():
 def test_value_and_grad_say_what_is_not_in_the_state():
     p = jnp.ones(2)
     read = gradtx.value_and_grad_from_state(lambda p: jnp.sum(p**2))
-    with pytest.raises(KeyError, match="no 'value'"):
+    with pytest.raises(ValueError, match="no value and gradient"):
         read(p, state=gradtx.adam(0.1).init(p))
     tx = gradtx.scale_by_backtracking_linesearch(5)
     with pytest.raises(ValueError, match="store_grad=True"):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import gradtx
+from gradtx.linesearch import zoom
 
 SEARCHES = {
     "backtracking": functools.partial(gradtx.scale_by_backtracking_linesearch, 20),
@@ -163,6 +164,33 @@ def test_verbose_says_what_went_wrong(search, capfd):
         jax.effects_barrier()
         said = capfd.readouterr().out
         assert ("lowers the value 2.0, the slope is 4.0" in said) == (direction[0] > 0)
+
+
+@pytest.mark.parametrize(
+    ("said", "options", "direction"),
+    [
+        (zoom.NOT_DOWN, {}, [1.0, 1.0]),
+        (zoom.NOT_FOUND, {}, [1.0, 1.0]),
+        (zoom.LONGEST, {"max_learning_rate": 1e-3}, [-1.0, -1.0]),
+        (zoom.STEEP, {"max_linesearch_steps": 1, "curv_rtol": 0.01}, [-0.1, -0.1]),
+        (zoom.SHORT, {"stepsize_precision": 10.0, "curv_rtol": 1e-3}, [-1.9, -1.8]),
+    ],
+)
+def test_zoom_says_why(said, options, direction, capfd):
+    options = {"max_linesearch_steps": 20, "verbose": True} | options
+    one_search(
+        gradtx.scale_by_zoom_linesearch(**options),
+        *(square, jnp.ones(2), jnp.array(direction)),
+    )
+    jax.effects_barrier()
+    assert said in capfd.readouterr().out
+    # In its next step it has nothing to say of what went well.
+    one_search(
+        gradtx.scale_by_zoom_linesearch(20, verbose=True),
+        *(square, jnp.ones(2), -jnp.ones(2)),
+    )
+    jax.effects_barrier()
+    assert not capfd.readouterr().out
 
 
 @each

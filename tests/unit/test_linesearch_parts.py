@@ -73,3 +73,30 @@ def test_a_line_search_goes_behind_flatten():
     )
     moved, _ = behind.step(grad, behind.init(PARAMS), PARAMS, **extra)
     assert coupled(moved, 0.5) < extra["value"]
+
+
+@pytest.mark.parametrize("conjugate", [False, True])
+@pytest.mark.parametrize("name", ["zoom", "backtracking"])
+def test_a_complex_gradient_may_be_conjugate(name, conjugate):
+    """The step is that of the real and imaginary parts, whichever is given."""
+    search = getattr(gradtx, f"scale_by_{name}_linesearch")
+    tx, a = search(20), jnp.array([[1, -2], [3, 4], [-4 + 2j, 5 - 3j], [-2 - 2j, 6]])
+
+    def f(z):
+        return jnp.sum(jnp.abs(a @ z) ** 1.5)
+
+    def parts(x):
+        return f(x[0] + 1j * x[1])
+
+    z = jnp.array([1 - 1j, 1j])
+    x = jnp.stack([z.real, z.imag])
+    value, grad = jax.value_and_grad(f)(z)
+    given = grad.conj() if conjugate else grad
+    kwargs = {"value": value, "value_fn": f, "grad": given}
+    found, state = tx.update(-grad.conj(), tx.init(z), z, **kwargs)
+    grad = jax.grad(parts)(x)
+    kwargs = {"value": value, "value_fn": parts, "grad": grad}
+    desired, twin = tx.update(-grad, tx.init(x), x, **kwargs)
+    assert float(state.learning_rate) > 0
+    np.testing.assert_allclose(state.learning_rate, twin.learning_rate, rtol=1e-4)
+    np.testing.assert_allclose(found, desired[0] + 1j * desired[1], rtol=1e-4)
