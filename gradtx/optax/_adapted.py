@@ -14,7 +14,7 @@ from gradtx.core.numerics import abs_sq, safe_increment
 from gradtx.core.types import EmptyState, Params, State, Updates
 from gradtx.transforms.decay import AddDecayedWeightsState
 from gradtx.wrappers import accumulate
-from gradtx.wrappers.accumulate import MultiStepsTransformation
+from gradtx.wrappers.micro_steps import MultiStepsTransformation
 from gradtx.wrappers.skip_rules import ShouldSkipUpdateFunction
 
 OptState = State
