@@ -2,8 +2,11 @@
 
 from gradtx import (
     aggregating as aggregating,
+    assignment as assignment,
     distributed as distributed,
     losses as losses,
+    microbatching as microbatching,
+    perturbations as perturbations,
     plot as plot,
     schedules as schedules,
     testing as testing,

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from gradtx import losses, tree as trees
+from gradtx import assignment, losses, tree as trees
 from gradtx.core.compose import PartitionState
 from gradtx.core.masking import MaskOrFn
 from gradtx.core.numerics import abs_sq, safe_increment
@@ -89,6 +89,7 @@ ADAPTED: dict[str, Any] = {
     "TransformInitFn": TransformInitFn,
     "TransformUpdateExtraArgsFn": TransformUpdateFn,
     "TransformUpdateFn": TransformUpdateFn,
+    "assignment.base_hungarian_algorithm": assignment.hungarian_algorithm,
     "global_norm": global_norm,
     "init_empty_state": init_empty_state,
     "multiclass_hinge_loss": multiclass_hinge_loss,

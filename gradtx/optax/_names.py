@@ -156,10 +156,7 @@ NAMES: dict[str, list[str]] = {path: text.split() for path, text in _TEXT.items(
 # What gradtx leaves for a later version: whole modules, with what `optax` itself has of
 # them, and single names. A name of these that gradtx does have is answered.
 LATER_MODULES = (
-    "assignment",
     "losses",
-    "microbatching",
-    "perturbations",
     "projections",
     "second_order",
 )

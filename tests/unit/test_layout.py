@@ -28,7 +28,14 @@ MODULES = [
 LAYERS = [
     {"core"},
     {"tree"},
-    {"schedules", "transforms", "projections"},
+    {
+        "schedules",
+        "transforms",
+        "projections",
+        "microbatching",
+        "perturbations",
+        "assignment",
+    },
     {"linesearch"},
     {"optimizers"},
     {"wrappers"},
