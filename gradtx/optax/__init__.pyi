@@ -200,6 +200,9 @@ from gradtx import (
     ZeroNansState as ZeroNansState,
     ZoomLinesearchInfo as ZoomLinesearchInfo,
 )
+from gradtx.microbatching import (
+    microbatch as microbatch,
+)
 from gradtx.optax._adapted import (
     global_norm as global_norm,
     init_empty_state as init_empty_state,
