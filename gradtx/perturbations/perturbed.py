@@ -38,9 +38,9 @@ def make_perturbed_fun(
     are the scores. z enters as what it is, not as (y - x) / sigma, of which float32
     would lose the digits where x is large.
 
-    In reverse mode inside of `jit`, XLA's CPU compiler (jax 0.10.2) gives derivatives of
-    an argmax that are too small, with tens of thousands of samples; `jax.jacfwd`, and
-    reverse mode outside of `jit`, are right. Compare the two before you rely on it.
+    In reverse mode inside of `jit`, XLA's CPU compiler (jax 0.10.2) gives derivatives
+    of an argmax that are too small, with tens of thousands of samples; `jax.jacfwd`,
+    and reverse mode outside of `jit`, are right. Compare the two before relying on it.
 
     Args:
       fun: from a tree of floating arrays to a tree of arrays, integers as well. It is

@@ -26,7 +26,7 @@ def winner(x):
 
 @pytest.mark.parametrize("sigma", [1.0, 0.5])
 def test_argmax_under_gumbel_noise_is_softmax(sigma):
-    # Not compiled whole: there XLA's reverse mode gives other numbers, see the docstring.
+    # Not compiled whole, where XLA's reverse mode is wrong: see the docstring.
     soft = make_perturbed_fun(winner, SAMPLES, sigma)
     p = softmax(np.float64(X) / sigma)
     np.testing.assert_allclose(soft(KEY, X), p, atol=BOUND / 2)
