@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 
 from gradtx.core.trees import compute_dtype
 
@@ -59,7 +60,7 @@ def hungarian_algorithm(cost_matrix: Any) -> tuple[jax.Array, jax.Array]:
     if min(n, m) == 0:
         return jnp.zeros([0], jnp.int32), jnp.zeros([0], jnp.int32)
     i, j, solvable = _solve(cost)
-    if not isinstance(solvable, jax.core.Tracer) and not solvable:
+    if not isinstance(solvable, Tracer) and not solvable:
         raise ValueError(
             "hungarian_algorithm: there is no assignment of finite cost: cost_matrix "
             "has too many infinite entries."
@@ -81,7 +82,7 @@ def _checked(cost_matrix: Any) -> jax.Array:
     whole = not jnp.issubdtype(cost.dtype, jnp.floating)
     wide = jax.dtypes.canonicalize_dtype(float) if whole else compute_dtype(cost.dtype)
     cost = lax.stop_gradient(cost.astype(wide))
-    if not isinstance(cost, jax.core.Tracer):
+    if not isinstance(cost, Tracer):
         wrong = np.argwhere(np.isnan(cost) | (np.asarray(cost) == -np.inf))
         if len(wrong):
             i, j = map(int, wrong[0])

@@ -57,8 +57,11 @@ def micro_vmap(
 
     @functools.wraps(fun)
     def mapped(*args: Any, **kwargs: Any) -> Any:
-        one = in_axes is None or isinstance(in_axes, int)
-        axes = (in_axes,) * len(args) if one else tuple(in_axes)
+        axes: tuple[int | None, ...]
+        if in_axes is None or isinstance(in_axes, int):
+            axes = (in_axes,) * len(args)
+        else:
+            axes = tuple(in_axes)
         if len(axes) != len(args):
             raise ValueError(
                 f"{name}: in_axes has {len(axes)} axes, and {len(args)} arguments were "
