@@ -2,9 +2,12 @@
 
 from gradtx import (
     aggregating as aggregating,
+    assignment as assignment,
     curvature as curvature,
     distributed as distributed,
     losses as losses,
+    microbatching as microbatching,
+    perturbations as perturbations,
     plot as plot,
     projections as projections,
     schedules as schedules,

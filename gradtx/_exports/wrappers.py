@@ -1,9 +1,6 @@
 """The public names of the wrappers, each once."""
 
-from gradtx.wrappers.accumulate import (
-    MultiSteps as MultiSteps,
-    MultiStepsState as MultiStepsState,
-)
+from gradtx.wrappers.accumulate import MultiSteps as MultiSteps
 from gradtx.wrappers.cautious import (
     CautiousState as CautiousState,
     cautious as cautious,
@@ -32,6 +29,7 @@ from gradtx.wrappers.mechanize import (
     MechanicState as MechanicState,
     mechanize as mechanize,
 )
+from gradtx.wrappers.micro_steps import MultiStepsState as MultiStepsState
 from gradtx.wrappers.monitor import (
     MonitorState as MonitorState,
     SnapshotState as SnapshotState,

@@ -107,7 +107,6 @@ from gradtx import (
     normalize_by_update_norm as normalize_by_update_norm,
     novograd as novograd,
     ntxent as ntxent,
-    optimistic_adam as optimistic_adam,
     optimistic_adam_v2 as optimistic_adam_v2,
     optimistic_gradient_descent as optimistic_gradient_descent,
     Params as Params,
@@ -214,6 +213,9 @@ from gradtx.curvature import (
     matrix_inverse_pth_root as matrix_inverse_pth_root,
     nnls as nnls,
     power_iteration as power_iteration,
+)
+from gradtx.microbatching import (
+    microbatch as microbatch,
 )
 from gradtx.optax._adapted import (
     global_norm as global_norm,

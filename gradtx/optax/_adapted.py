@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 import jax
 
-from gradtx import losses, tree as trees
+from gradtx import assignment, losses, tree as trees
 from gradtx.core.compose import PartitionState
 from gradtx.core.masking import MaskOrFn
 from gradtx.core.numerics import abs_sq, safe_increment
@@ -18,7 +18,7 @@ from gradtx.linesearch import zoom
 from gradtx.optimizers import lbfgs as quasi_newton, optimistic_adam as optimistic
 from gradtx.transforms.decay import AddDecayedWeightsState
 from gradtx.wrappers import accumulate
-from gradtx.wrappers.accumulate import MultiStepsTransformation
+from gradtx.wrappers.micro_steps import MultiStepsTransformation
 from gradtx.wrappers.skip_rules import ShouldSkipUpdateFunction
 
 OptState = State
@@ -131,6 +131,7 @@ ADAPTED: dict[str, Any] = {
     "TransformInitFn": TransformInitFn,
     "TransformUpdateExtraArgsFn": TransformUpdateFn,
     "TransformUpdateFn": TransformUpdateFn,
+    "assignment.base_hungarian_algorithm": assignment.hungarian_algorithm,
     "global_norm": global_norm,
     "init_empty_state": init_empty_state,
     "lbfgs": lbfgs,

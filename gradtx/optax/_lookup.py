@@ -51,7 +51,10 @@ def _at(path: str, name: str) -> Any:
         return ADAPTED[name]
     homes: list[Any] = [gradtx]
     own = path.rpartition(".")[2]  # experimental.aggregating is gradtx.aggregating
-    homes += [getattr(gradtx, home, None) for home in (own, "curvature", "losses")]
+    homes += [
+        getattr(gradtx, home, None)
+        for home in (own, "curvature", "losses", "microbatching")
+    ]
     homes += [gradtx.schedules, gradtx.tree]
     for home in homes:
         value = getattr(home, name, _MISSING)

@@ -153,16 +153,5 @@ _TEXT = {
 
 NAMES: dict[str, list[str]] = {path: text.split() for path, text in _TEXT.items()}
 
-# What gradtx leaves for a later version: whole modules, with what `optax` itself has of
-# them, and single names. A name of these that gradtx does have is answered.
-LATER_MODULES = (
-    "assignment",
-    "microbatching",
-    "perturbations",
-)
-LATER_NAMES = (
-    *("muon", "MuonDimensionNumbers", "MuonState", "scale_by_muon"),
-    "multi_normal",
-)
-
-LATER = {name for path in LATER_MODULES for name in NAMES[path]} | set(LATER_NAMES)
+# What gradtx leaves for a later version.
+LATER = {"multi_normal", "muon", "MuonDimensionNumbers", "MuonState", "scale_by_muon"}

@@ -2,99 +2,50 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple, ParamSpec
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from gradtx.core import check
-from gradtx.core.call import Call
+from gradtx.core.axes import AxisName, names_of
 from gradtx.core.numerics import as_float, safe_increment
-from gradtx.core.pair import GradientTransformationExtraArgs
 from gradtx.core.plan import check_state, lift
-from gradtx.core.transformation import inner_of, transformation
+from gradtx.core.transformation import inner_of
 from gradtx.core.trees import (
-    absent,
     check_arrays,
     compute_dtype,
     dtype_of,
+    failure,
     filled,
     is_inexact,
-    leaves_of,
     map_present,
     or_else,
 )
-from gradtx.core.types import Updates
 from gradtx.wrappers.inner import as_wide_as, one_of, zeros_for
+from gradtx.wrappers.micro_steps import (
+    NOTHING,
+    MultiStepsState,
+    gathered,
+    given_of,
+    in_dtypes,
+    missing_of,
+    weight_of,
+    with_methods,
+)
 from gradtx.wrappers.skip_rules import ShouldSkipUpdateFunction
 
-P = ParamSpec("P")
 
-# The sum of no gradients: minus zero, which changes nothing that is added to it. A sum
-# of gradients that are zero is plus zero.
-NOTHING = -0.0
-
-
-class MultiStepsState(NamedTuple):
-    mini_step: jax.Array  # micro-batches in the accumulator, 0 after a step, int32
-    gradient_step: jax.Array  # steps of the inner transformation so far, int32
-    inner_opt_state: Any  # the inner transformation's
-    # Sum of the gradients, shaped like params, in accumulator_dtype. While mini_step
-    # is 0 what the last step was taken with: it is begun anew, not cleared.
-    acc_grads: Updates
-    skip_state: Any = ()  # what should_skip_update_fn said of the last micro-batch
-
-
-class MultiStepsTransformation(GradientTransformationExtraArgs):
-    """What `MultiSteps` builds: a transformation that knows when it has moved."""
-
-    def gradient_transformation(self) -> GradientTransformationExtraArgs:
-        """Itself: it goes wherever a transformation does."""
-        return self
-
-    @property
-    def inner_opt(self) -> GradientTransformationExtraArgs:
-        """The transformation that takes the steps."""
-        assert self.call is not None
-        return inner_of("MultiSteps: opt", self.call.bound.arguments["opt"])
-
-    def has_updated(self, state: MultiStepsState) -> jax.Array:
-        """Whether the last micro-batch completed a step and moved the parameters."""
-        moved = (state.mini_step == 0) & (state.gradient_step > 0)
-        skip = state.skip_state
-        if isinstance(skip, dict) and "should_skip" in skip:
-            # One left out right after a step has moved nothing either.
-            moved &= ~jnp.asarray(skip["should_skip"], bool)
-        return moved
-
-
-jax.tree_util.register_static(MultiStepsTransformation)
-
-
-def _with_methods(
-    factory: Callable[P, tuple[Any, ...]],
-) -> Callable[P, MultiStepsTransformation]:
-    """As `transformation`, building a `MultiStepsTransformation`."""
-    plain = transformation(factory)
-
-    @functools.wraps(factory)
-    def build(*args: P.args, **kwargs: P.kwargs) -> MultiStepsTransformation:
-        pair = plain(*args, **kwargs)
-        tx = MultiStepsTransformation(*pair)
-        tx.call, tx._step = Call(build, args, kwargs), pair._step
-        return tx
-
-    build.__dict__["is_transformation"] = True
-    return build
-
-
-@_with_methods
+@with_methods
 def MultiSteps(  # noqa: N802  the name that training scripts know
     opt: Any,
     every_k_schedule: int | Callable[[jax.Array], Any],
     use_grad_mean: bool = True,
     should_skip_update_fn: ShouldSkipUpdateFunction | None = None,
     accumulator_dtype: Any = None,
+    *,
+    weighted: bool = False,
+    axis_name: AxisName = None,
 ):
     """Gather the gradients of k micro-batches, then take one step with their mean.
 
@@ -118,8 +69,20 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
     have had one, so that `update` gives it zeros between, not `None`. One that is
     missing in all k of them is missing for `opt`, too, and stays as it is.
 
-    State: one array per parameter (`None` for one of integers), two int32, and the
-    inner state.
+    Micro-batches need not count alike: of texts of different lengths the mean over all
+    tokens is not the mean of the means. With `weighted=True` each call brings its
+    number of tokens, `step(grads, state, params, weight=tokens)`, and
+
+        u_k = opt(sum_i w_i g_i / sum_i w_i),   g_i the gradient of the mean over w_i
+
+    A micro-batch of weight 0 is one of the k, and its gradient, be it NaN, is left out;
+    a cycle without any weight takes no step.
+
+    What is left when the data ends before a cycle does is applied by `flush`, a method:
+    `params, state = tx.flush(state, params)`.
+
+    State: one array per parameter (`None` for one of integers), two int32, with weights
+    one float32, and the inner state.
 
     Args:
       opt: the transformation that takes the steps; it sees the mean as it was gathered,
@@ -132,13 +95,21 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
       accumulator_dtype: dtype of the accumulator. bfloat16 halves it and loses
         gradients from about the 256th on; `None` is each parameter's own, at least
         float32 (for float64). A complex parameter has a complex one.
+      weighted: whether `update` and `step` take the extra argument `weight`, a number
+        at least 0; it is not handed on. A sum is then one of w_i g_i.
+      axis_name: mesh axes whose devices have tokens of their own. Their weights are
+        averaged (one number each time), so that an average over devices inside, as
+        `MultiSteps(chain(average_across("data"), opt), ...)` has it, is the mean over
+        the tokens of all.
 
     Returns:
-      A transformation, with `has_updated(state)` besides.
+      A transformation, with `has_updated(state)` and `flush(state, params)` besides.
 
     Raises:
-      ValueError: if every_k_schedule is below 1 or not whole, or accumulator_dtype is
-        not floating.
+      ValueError: if every_k_schedule is below 1 or not whole, accumulator_dtype is not
+        floating, axis_name is given without weights; in a call, if weight is missing
+        or negative, given without weighted=True, or differs between devices along an
+        axis that is not named.
       TypeError: if opt is not a transformation, or should_skip_update_fn no function.
 
     Example:
@@ -149,6 +120,15 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
       ...     params, state = tx.step(gradient, state, params)
       >>> float(params), bool(tx.has_updated(state))
       (-2.0, True)
+
+      Three tokens and one:
+
+      >>> tx = gradtx.MultiSteps(gradtx.sgd(1.0), 2, weighted=True)
+      >>> params, state = 0.0, tx.init(0.0)
+      >>> for gradient, tokens in ((1.0, 3), (5.0, 1)):
+      ...     params, state = tx.step(gradient, state, params, weight=tokens)
+      >>> float(params)
+      -2.0
     """
     tx = inner_of("MultiSteps: opt", opt)
     if not callable(every_k_schedule):
@@ -164,12 +144,21 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
         raise ValueError(
             f"accumulator_dtype must be floating, got {accumulator_dtype}."
         )
+    if names_of(axis_name) and not weighted:
+        raise ValueError(
+            f"MultiSteps: axis_name={axis_name!r} is for weights, of which there are "
+            f"none: give weighted=True, or leave it out."
+        )
 
     def gather(g, acc, first, share, skip=False):
         # Begun anew by where: a product with 0 would keep a NaN for good.
         return g, jnp.where(skip, acc, share * (jnp.where(first, NOTHING, acc) + g))
 
-    add = lift(gather)
+    def gather_weighted(g, acc, first, share, weight, skip=False):
+        g = jnp.where(weight == 0, jnp.asarray(NOTHING, g.dtype), weight * g)
+        return gather(g, acc, first, share, skip)
+
+    add = lift(gather_weighted if weighted else gather)
 
     def init(params):
         check_arrays(params)
@@ -187,6 +176,7 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
             inner_opt_state=tx.init(params),
             acc_grads=nothing,
             skip_state=skip_state,
+            weight=as_float(0) if weighted else (),
         )
 
     def _nothing_for(p):
@@ -229,11 +219,11 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
 
     def branch(all_of_them, those_given, mean, given, state, params, extra):
         operands = mean, given, state, params
-        late = _missing(given, mean)
+        late = missing_of(given, mean)
         if not late:
             return all_of_them(*operands, **extra)
         those_given = functools.partial(those_given, **extra)
-        return one_of(_gathered(late), all_of_them, those_given, *operands, **extra)
+        return one_of(gathered(late), all_of_them, those_given, *operands, **extra)
 
     def either(move, wait, updates, state, params, extra):
         check_state(state, MultiStepsState)
@@ -242,32 +232,45 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
             k = k(state.gradient_step)
             check.scalar("every_k_schedule(count)", k)
         seen = safe_increment(state.mini_step)
-        last, skips, skip_state = seen >= k, (), state.skip_state
+        first, last = state.mini_step == 0, seen >= k
+        skips, skip_state = (), state.skip_state
         if should_skip_update_fn is not None:
             skip, said = should_skip_update_fn(updates, state.gradient_step, params)
             check.scalar("should_skip_update_fn(...)[0]", skip)
             skip = jnp.asarray(skip, bool)
             seen, last = jnp.where(skip, state.mini_step, seen), last & ~skip
-            skips, skip_state = (skip,), _in_dtypes(said, skip_state)
+            skips, skip_state = (skip,), in_dtypes(said, skip_state)
+        size, total, moved, weights = as_float(seen), (), last, ()
+        if weighted:
+            weight, here = weight_of(extra, axis_name)
+            size = total = jnp.where(first, 0, state.weight) + here
+            if skips:
+                size = total = jnp.where(skips[0], state.weight, total)
+            moved, weights = last & (total != 0), (weight,)
+        elif "weight" in extra:
+            raise failure(
+                "weight= is for weights: build MultiSteps(..., weighted=True)."
+            )
         # Divided while it is stored, not while it is read: a clip would store it again.
-        share = jnp.where(last, 1 / as_float(seen), 1.0) if use_grad_mean else 1.0
+        share = jnp.where(moved, 1 / size, 1.0) if use_grad_mean else 1.0
         _, [acc] = add(
             filled(updates, state.acc_grads, NOTHING),
             (state.acc_grads,),
-            scalars=(state.mini_step == 0, share, *skips),
+            scalars=(first, share, *weights, *skips),
         )
-        given = _given(updates, acc)
+        given = given_of(updates, acc)
         result, inner_state = one_of(
-            last, move, wait, acc, given, state.inner_opt_state, params, **extra
+            moved, move, wait, acc, given, state.inner_opt_state, params, **extra
         )
         return result, MultiStepsState(
             mini_step=jnp.where(last, 0, seen),
             gradient_step=jnp.where(
-                last, safe_increment(state.gradient_step), state.gradient_step
+                moved, safe_increment(state.gradient_step), state.gradient_step
             ),
             inner_opt_state=inner_state,
             acc_grads=acc,
             skip_state=skip_state,
+            weight=total,
         )
 
     def update(updates, state, params=None, **extra):
@@ -277,30 +280,3 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
         return either(step_move, step_wait, updates, state, params, extra)
 
     return init, update, step
-
-
-def _given(updates: Any, acc: Any) -> Any:
-    """What was gathered, without the leaves that are missing in this micro-batch."""
-    leaves, treedef = leaves_of(updates)
-    pairs = zip(leaves, leaves_of(acc)[0], strict=True)
-    return treedef.unflatten(None if absent(g) else a for g, a in pairs)
-
-
-def _missing(given: Any, mean: Any) -> list[jax.Array]:
-    """What was gathered for leaves that are missing in the last micro-batch."""
-    pairs = zip(leaves_of(given)[0], leaves_of(mean)[0], strict=True)
-    return [a for g, a in pairs if g is None and a is not None]
-
-
-def _gathered(late: list[jax.Array]) -> jax.Array:
-    """Whether any micro-batch has had a gradient for these leaves."""
-    found = jnp.zeros([], bool)
-    for a in late:
-        sign = jnp.signbit(a.real)  # a real factor may turn the sign of a complex zero
-        found |= jnp.any((a != 0) if jnp.iscomplexobj(a) else (a != 0) | ~sign)
-    return found
-
-
-def _in_dtypes(new: Any, old: Any) -> Any:
-    """What a rule said, in the dtypes of the state: a state does not change its."""
-    return jax.tree.map(lambda x, y: jnp.asarray(x, jnp.result_type(y)), new, old)

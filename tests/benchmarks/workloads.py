@@ -111,6 +111,19 @@ def by_size(params):
     return jax.tree.map(lambda p: "small" if p.size <= SMALL else "large", params)
 
 
+@gradtx.transformation
+def weighing(tx):
+    """Micro-batches of a few tokens each, which a loop would tell in each step."""
+
+    def update(updates, state, params=None):
+        return tx.update(updates, state, params, weight=3.0)
+
+    def step(updates, state, params):
+        return tx.step(updates, state, params, weight=3.0)
+
+    return tx.init, update, step
+
+
 # What people train with; the optimizers of the library come after, by discovery.
 COMBINATIONS = (
     Workload("adamw", adamw, "adamw"),
@@ -127,6 +140,15 @@ COMBINATIONS = (
         lambda lib: lib.MultiSteps(adamw(lib), every_k_schedule=ACCUMULATED),
         minimum=accumulated,
         cycle=ACCUMULATED,
+    ),
+    Workload(
+        "weighted_adamw",
+        lambda lib: weighing(
+            lib.MultiSteps(adamw(lib), every_k_schedule=ACCUMULATED, weighted=True)
+        ),
+        minimum=accumulated,
+        cycle=ACCUMULATED,
+        in_optax=False,
     ),
     Workload("masked_adamw", lambda lib: lib.masked(adamw(lib), is_matrix), "adamw"),
     Workload("partitioned_adamw", partitioned, "adamw"),

@@ -179,8 +179,12 @@ def _parameters(there: Any, here: Any) -> Iterator[str]:
 
 
 def _same(a: Any, b: Any) -> bool:
-    for kind in (lambda x: hasattr(x, "init"), inspect.isroutine):
-        if kind(a) and kind(b):  # transformations, functions: the tests compare numbers
+    for kind in (
+        lambda x: hasattr(x, "init") or hasattr(x, "log_prob"),
+        inspect.isroutine,
+    ):
+        # Transformations, distributions, functions: the tests compare numbers.
+        if kind(a) and kind(b):
             return True
     try:
         return bool(a == b) or _shown(a) == _shown(b)

@@ -28,7 +28,15 @@ MODULES = [
 LAYERS = [
     {"core"},
     {"tree"},
-    {"schedules", "transforms", "projections", "curvature"},
+    {
+        "schedules",
+        "transforms",
+        "projections",
+        "curvature",
+        "microbatching",
+        "perturbations",
+        "assignment",
+    },
     {"linesearch"},
     {"optimizers"},
     {"wrappers"},
