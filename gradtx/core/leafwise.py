@@ -133,6 +133,7 @@ def leafwise(
     with_params: bool = False,
     whole_leaf: bool = False,
     counter: str = "count",
+    written_last: tuple[str, ...] = (),
     **slots: Slot,
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """A transformation from a rule for one array.
@@ -150,6 +151,8 @@ def leafwise(
       whole_leaf: whether the rule looks at more than one entry of a leaf. Then it does
         not run where a wrapper has split the leaves over devices.
       counter: the name of the field that counts the steps.
+      written_last: slots whose old values the update is made of. A `step` writes them
+        after the parameter; else XLA would copy them first.
       **slots: how each array of state is made, by field name, in the rule's order.
 
     Returns:
@@ -198,7 +201,14 @@ def leafwise(
 
         return Inputs([getattr(state, name) for name in slots], values), rebuild
 
-    return planned(init, rule, prepare, with_params=with_params, slots=tuple(slots))
+    return planned(
+        init,
+        rule,
+        prepare,
+        with_params=with_params,
+        slots=tuple(slots),
+        last=written_last,
+    )
 
 
 def check_parts(

@@ -1,8 +1,6 @@
 """Numerical pieces that rules share."""
 
-import functools
 import math
-import operator
 from typing import Any
 
 import jax
@@ -181,9 +179,16 @@ def after(value: Any, *known: jax.Array) -> jax.Array:
     not do: on a CPU it is gone before that is decided. Arrays among the others must be
     stored anyway, or XLA computes them twice.
     """
-    broken = functools.reduce(operator.or_, map(jnp.isnan, known))
     if not isinstance(value, jax.Array):
         value = jnp.asarray(value, known[0].dtype)
+    for x in known:
+        # NaN is what differs from itself: few equations, for each leaf is traced.
+        alike = (x.shape, x.dtype) == (value.shape, value.dtype)
+        value = lax.select_n(x != x, value, x) if alike else _nan_where(x != x, value)
+    return value
+
+
+def _nan_where(broken: jax.Array, value: jax.Array) -> jax.Array:
     return jnp.where(broken, jnp.nan, value)
 
 

@@ -4,41 +4,28 @@ A chain of rules is one rule. Joined, its members are traced and dispatched once
 instead of once a leaf and member: on 2,404 leaves that takes a third of the time.
 """
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from gradtx.core.apply import add_to, check_moves
 from gradtx.core.axes import surroundings
-from gradtx.core.numerics import after
-from gradtx.core.outcome import blaming, explain, results
+from gradtx.core.outcome import blaming, explain
 from gradtx.core.per_leaf import PerLeaf
+from gradtx.core.rules import Rule, evaluate, ordered
 from gradtx.core.trees import (
     absent,
     as_array,
     at_work,
     callers,
     check_inexact,
-    compute_dtype,
     failure,
     leaves_like,
     leaves_of,
     paths_of,
 )
 from gradtx.core.widths import outermost
-
-
-class Rule(NamedTuple):
-    """A rule for one array."""
-
-    fn: Callable[..., Any]  # (g, [p,] *slots, *scalars) -> update or (update, *slots)
-    with_params: bool = False  # whether it takes the parameter, second
-    slots: tuple[str, ...] = ()  # their names, as far as they have some
-    within: tuple[str, ...] = ()  # names of what it is in, the outermost first
-    last: tuple[str, ...] = ()  # slots whose old values the parameters are made of
 
 
 class Inputs(NamedTuple):
@@ -165,55 +152,24 @@ class Plan:
 
             def compute(leaf: tuple, scalars: tuple) -> Any:
                 g, p, rows = leaf
-                new = []
+                new, formula = [], None
                 for i, (rule, row) in enumerate(zip(self.rules, rows, strict=True)):
                     if active[i]:
                         with blaming(i, leaf[0]):
-                            g, row = _evaluate(rule, g, p, row, scalars[i])
+                            if rule.last and not apply:
+                                formula = None  # they are not written last
+                            g, row, formula = evaluate(
+                                rule, g, p, row, scalars[i], formula
+                            )
                     new.append(row)
                 if not apply:
                     return g, tuple(new)
                 p = add_to(p, g)
                 pairs = zip(self.rules, new, strict=True)
-                return p, tuple(_ordered(rule, row, p) for rule, row in pairs)
+                return p, tuple(ordered(rule, row, p) for rule, row in pairs)
 
             compiled = self._compiled[key] = PerLeaf(compute)
         return compiled
-
-
-def _ordered(rule: Rule, row: tuple, p: Any) -> tuple:
-    """Its new slots, those that are written last after the parameter."""
-    if not rule.last:
-        return row
-    names = zip(rule.slots, row, strict=True)
-    return tuple(after(x, p) if name in rule.last else x for name, x in names)
-
-
-def _evaluate(rule: Rule, g: Any, p: Any, slots: tuple, scalars: tuple) -> Any:
-    """One rule on one leaf, in at least float32; its slots keep their dtypes."""
-    arrays = (g, p, *slots) if rule.with_params else (g, *slots)
-    dtypes = map(_real_dtype, jax.tree.leaves(arrays))  # a slot may be a small tree
-    width = functools.reduce(jnp.promote_types, dtypes)
-
-    def up(x: Any) -> Any:  # also a scalar: it must not promote what it meets
-        if x is None:  # a slot that this leaf has not
-            return None
-        dtype = jnp.result_type(x)
-        if not jnp.issubdtype(dtype, jnp.inexact):
-            return x
-        if jnp.issubdtype(dtype, jnp.complexfloating):
-            return jnp.asarray(x, jnp.promote_types(width, jnp.complex64))
-        return jnp.asarray(x, width)
-
-    out = rule.fn(*jax.tree.map(up, arrays), *map(up, scalars))
-    new_g, *new = results(out, g, slots, rule.slots)
-    new = jax.tree.map(lambda s, n: jnp.asarray(n, s.dtype), tuple(slots), tuple(new))
-    return jnp.asarray(new_g, up(g).dtype), new
-
-
-def _real_dtype(x: Any) -> Any:
-    """The real dtype to compute in, at least float32."""
-    return jnp.finfo(compute_dtype(jnp.result_type(x))).dtype
 
 
 def planned(
@@ -225,6 +181,7 @@ def planned(
     reads_updates: bool = False,
     slots: tuple[str, ...] = (),
     last: tuple[str, ...] = (),
+    twice: bool = False,
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """A transformation of one rule.
 
@@ -233,7 +190,7 @@ def planned(
       rule: see `Rule`.
       prepare: `(updates, state, params) -> (inputs, rebuild)`, where `rebuild` takes
         the new slots to the new state.
-      with_params, reads_updates, slots, last: see `Rule` and `Plan`.
+      with_params, reads_updates, slots, last, twice: see `Rule` and `Plan`.
 
     Returns:
       `init, update`.
@@ -245,7 +202,7 @@ def planned(
         inputs, rebuild = prepare(updates, state, params)
         return [inputs], lambda new: rebuild(*new[0])
 
-    rules = [Rule(rule, with_params, slots, last=last)]
+    rules = [Rule(rule, with_params, slots, last=last, twice=twice)]
     return init, updating(Plan(rules, prepare_all, reads_updates))
 
 

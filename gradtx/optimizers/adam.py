@@ -10,6 +10,7 @@ from gradtx.core import check
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import Slot, leafwise, zeros
 from gradtx.core.numerics import abs_sq, divide, one_minus_power, root
+from gradtx.core.rules import Formula
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar, ScalarOrSchedule, Updates
 from gradtx.transforms.scale import scale_by_learning_rate
@@ -121,6 +122,13 @@ def scale_by_adam(
         raise ValueError(
             f"eps_before_correction needs amsgrad='uncorrected', got {amsgrad!r}."
         )
+
+    def scalars(count):
+        mu, g, nu = corrections(
+            b1, b2, count, bias_correction, nesterov, eps_before_correction
+        )
+        return (mu, g, nu) if nesterov else (mu, nu)
+
     return moments(
         b1,
         b2,
@@ -128,9 +136,7 @@ def scale_by_adam(
         eps_root,
         amsgrad,
         nesterov,
-        lambda count: corrections(
-            b1, b2, count, bias_correction, nesterov, eps_before_correction
-        ),
+        scalars,
         mu=zeros(mu_dtype),
         nu=zeros(nu_dtype, real=True),
     )
@@ -151,8 +157,8 @@ def moments(
 
     Args:
       b1, b2, eps, eps_root, amsgrad, nesterov: see `scale_by_adam`.
-      scalars: from the count to the factors of mu, g and nu, see `corrections`; that of
-        g may be left out with amsgrad.
+      scalars: from the count to the factors of mu, of g with nesterov, and of nu, see
+        `corrections`.
       mu, nu: the slots of the state.
 
     Returns:
@@ -164,22 +170,33 @@ def moments(
     check.nonnegative("eps_root", eps_root)
     check.choice("amsgrad", amsgrad, (False, True, "corrected", "uncorrected"))
 
-    def averages(g, mu, nu, mu_factor, g_factor=0.0):
-        mu = b1 * mu + (1 - b1) * g
-        nu = b2 * nu + (1 - b2) * abs_sq(g)
-        ahead = mu_factor * mu + g_factor * g if nesterov else mu_factor * mu
-        return ahead, mu, nu
+    plain = isinstance(eps_root, float | int) and eps_root == 0
 
-    def over_root(ahead, nu):
-        return divide(ahead, root(nu + eps_root) + eps, eps)
+    def over_root(ahead, nu, eps_now=eps, root_now=eps_root):
+        return divide(ahead, root(nu if plain else nu + root_now) + eps_now, eps)
 
-    def rule(g, mu, nu, mu_factor, g_factor, nu_factor):
-        ahead, mu, nu = averages(g, mu, nu, mu_factor, g_factor)
-        return over_root(ahead, nu_factor * nu), mu, nu
+    def parts(mu, nu, mu_factor, nu_factor, eps_now, root_now, *of_g):
+        ahead = mu_factor * mu + of_g[0] * of_g[1] if nesterov else mu_factor * mu
+        return ahead, nu_factor * nu, eps_now, root_now
 
-    def rule_of_the_largest(g, mu, nu, largest, *factors):
-        *of_ahead, nu_factor = factors
-        ahead, mu, nu = averages(g, mu, nu, *of_ahead)
+    def averages(g, mu, nu):
+        return b1 * mu + (1 - b1) * g, b2 * nu + (1 - b2) * abs_sq(g)
+
+    def rule(g, mu, nu, mu_factor, *factors):
+        mu, nu = averages(g, mu, nu)
+        *g_factor, nu_factor = factors
+        of_g = (*g_factor, g) if nesterov else ()
+        small = (jnp.asarray(x, nu.dtype) for x in (eps, eps_root))
+        return (
+            Formula(over_root, parts, (mu, nu, mu_factor, nu_factor, *small, *of_g)),
+            mu,
+            nu,
+        )
+
+    def rule_of_the_largest(g, mu, nu, largest, mu_factor, *factors):
+        mu, nu = averages(g, mu, nu)
+        *g_factor, nu_factor = factors
+        ahead = mu_factor * mu + g_factor[0] * g if nesterov else mu_factor * mu
         if amsgrad == "uncorrected":
             largest = jnp.maximum(largest, nu)
             return over_root(ahead, nu_factor * largest), mu, nu, largest
