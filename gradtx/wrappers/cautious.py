@@ -13,10 +13,11 @@ from gradtx.core.axes import (
     need_whole,
     size_of,
 )
+from gradtx.core.leafwise import stateless_init
 from gradtx.core.numerics import divide
-from gradtx.core.plan import lift
+from gradtx.core.plan import Inputs, Plan, join, lift, plan_of, planned, updating
 from gradtx.core.transformation import inner_of, transformation
-from gradtx.core.types import Scalar
+from gradtx.core.types import EmptyState, Scalar
 
 
 @transformation
@@ -44,7 +45,8 @@ def cautious(
     `chain(cautious(scale_by_adam(), downhill=False), add_decayed_weights(0.1),
     scale_by_learning_rate(1e-3))`.
 
-    State: the inner one. A step stores the whole update: the mask is counted first.
+    State: the inner one. The mask is counted before the update is used: a step stores
+    the mask in between, and around other optimizers than `adam` and `adamw` the update.
 
     Args:
       base_optimizer: the transformation whose updates are masked.
@@ -76,21 +78,39 @@ def cautious(
     names_of(axis_name)
     tx = inner_of("cautious: base_optimizer", base_optimizer)
 
-    def rule(u, g):
-        axes = axes_of(g, axis_name)
+    def agreeing(u, g):
         # Of signs, since a product of small numbers may be 0.
         along = (jnp.sign(u) * jnp.conj(jnp.sign(g))).real
-        agrees = along < 0 if downhill else along > 0
-        kept = across(jnp.sum(agrees, dtype=jnp.int32), axes).astype(along.dtype)
-        entries = g.size * size_of(axes)
-        # A NaN agrees with nothing, and must show.
-        return jnp.where(agrees | jnp.isnan(u), u, 0) * divide(entries, kept + eps, eps)
+        return along < 0 if downhill else along > 0
 
-    mask = lift(rule, with_params=True)
+    def rule(u, formula, g):
+        axes = axes_of(g, axis_name)
+        counted = u if formula is None else formula.of(*formula.apart())
+        kept = across(jnp.sum(agreeing(counted, g), dtype=jnp.int32), axes)
+        factor = divide(g.size * size_of(axes), kept.astype(u.real.dtype) + eps, eps)
+        # A NaN agrees with nothing, and must show.
+        return jnp.where(agreeing(u, g) | jnp.isnan(u), u, 0) * factor, g
+
+    def prepare(updates, state, params):
+        need_whole()
+        return Inputs([updates]), lambda _: state
+
+    _, mask = planned(stateless_init, rule, prepare, slots=("gradient",), twice=True)
+    behind, masking = plan_of(tx.update), plan_of(mask)
+    if behind is not None:
+        both = join([behind, masking])
+
+        def prepare_both(updates, state, params):
+            inputs, rebuild = both.prepare(updates, (state, EmptyState()), params)
+            return inputs, lambda new: rebuild(new)[0]
+
+        return tx.init, updating(Plan(both.rules, prepare_both, reads_updates=True))
+
+    masked = lift(lambda u, g: rule(u, None, g))
 
     def update(updates, state, params=None, **extra):
         need_whole()
         new, state = tx.update(updates, state, params, **extra)
-        return mask(new, params=updates)[0], state
+        return masked(new, [updates])[0], state
 
     return tx.init, update

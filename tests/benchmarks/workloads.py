@@ -11,44 +11,34 @@ import jax
 import optax
 
 import gradtx
-from gradtx.testing import EXTRA, discover, sample
-from gradtx.testing.values import UPDATES, every_other, is_matrix, rank
+from gradtx.testing import discover, sample
+from gradtx.testing.values import every_other, is_matrix, rank
+
+from .given import (
+    Extra,
+    a_loss,
+    a_value,
+    gradients,
+    nothing,
+    of_examples,
+    one,
+)
+from .minimum import (
+    ACCUMULATED,
+    SYNC,
+    Minimum,
+    accumulated,
+    all_twice,
+    both_twice,
+    examples_once,
+    examples_twice,
+    gradients_twice,
+    once,
+    synchronized,
+)
 
 RATE = 1e-3
-ACCUMULATED = 4  # micro-batches a step
 SMALL = 4096  # entries of a leaf that is joined with others
-SYNC = 5  # steps from one synchronization of lookahead to the next
-
-# From bytes of a parameter, of its gradient and of its state to the fewest bytes that
-# a step can move.
-Minimum = Callable[[float, float, float], float]
-
-
-def once(p, g, s):
-    """Everything is read once, parameters and state are written once."""
-    return 2 * p + g + 2 * s
-
-
-def gradients_twice(p, g, s):
-    """A number over all gradients is known before any is used."""
-    return once(p, g, s) + g
-
-
-def both_twice(p, g, s):
-    """Norms over each unit of parameters and gradients are known first."""
-    return once(p, g, s) + g + p
-
-
-def accumulated(p, g, s):
-    """The mean over a cycle; a third of adamw's state is the accumulator."""
-    acc = s / 3
-    first, between, last = g + acc, g + 2 * acc, once(p, g, s - acc) + acc
-    return (first + (ACCUMULATED - 2) * between + last) / ACCUMULATED
-
-
-def synchronized(p, g, s):
-    """The slow parameters are read and written in a synchronization only."""
-    return once(p, g, s) + 2 * p / SYNC
 
 
 def as_given(lib: ModuleType, params: Any) -> Any:
@@ -68,6 +58,9 @@ class Workload(NamedTuple):
     params: Callable[[Any, Any], Any] = as_given  # from library, tree to parameters
     eager: bool = False  # without jit, on 100 small leaves
     in_optax: bool = True
+    # From gradients and parameters to the extra arguments of a step.
+    extra: Callable[[Any, Any], Extra] = nothing
+    grads: Callable[[Any], Any] = one  # from a tree like the parameters
 
 
 def adamw(lib, **kwargs):
@@ -99,6 +92,16 @@ def joined(lib):
     schedule = warmup(lib)
     members = {"small": lib.flatten(lib.adamw(schedule)), "large": lib.adamw(schedule)}
     return lib.chain(lib.clip_by_global_norm(1.0), lib.partition(members, by_size))
+
+
+def is_vector(params):
+    return jax.tree.map(lambda p: p.ndim == 1, params)
+
+
+def sharp(lib, **kwargs):
+    """A step up the gradient, of a length of its own, and one down."""
+    up = lib.chain(lib.normalize_by_update_norm(), lib.sgd(0.05))
+    return _find(lib, "sam")(adamw(lib), up, **kwargs)
 
 
 def by_size(params):
@@ -160,8 +163,95 @@ COMBINATIONS = (
         lambda lib: lib.chain(lib.zero_nans(), adamw(lib)),
         "adamw",
     ),
+    Workload("maximized_adamw", lambda lib: lib.maximize(adamw(lib)), in_optax=False),
+    Workload(
+        "selected_adamw",
+        lambda lib: lib.selective_transform(adamw(lib), freeze_mask=is_vector),
+    ),
+    Workload(
+        "frozen_adamw",
+        lambda lib: lib.chain(adamw(lib), lib.freeze(is_vector)),
+        in_optax=False,
+    ),
+    Workload(
+        "snapshot_adamw",
+        lambda lib: lib.chain(lib.snapshot("norm", lib.global_norm), adamw(lib)),
+        "clipped_adamw",
+        gradients_twice,
+    ),
+    Workload(
+        "parts_adamw",  # of complex parameters; these are real
+        lambda lib: lib.split_real_and_imaginary(adamw(lib)),
+        "adamw",
+    ),
+    Workload(
+        "cautious_adamw",
+        lambda lib: lib.cautious(adamw(lib)),
+        minimum=all_twice,
+        in_optax=False,
+    ),
+    Workload(
+        "mechanized_adamw",
+        lambda lib: _find(lib, "mechanize")(adamw(lib)),
+        minimum=all_twice,
+    ),
+    Workload(
+        "schedule_free",
+        lambda lib: _find(lib, "schedule_free")(lib.sgd(RATE), RATE),
+    ),
+    Workload("sam_adamw", sharp, cycle=2),
+    Workload(
+        "opaque_sam_adamw",
+        lambda lib: sharp(lib, opaque_mode=True),
+        minimum=both_twice,
+        extra=gradients,
+    ),
+    Workload(
+        "fresh_sophia",
+        lambda lib: lib.sophia(RATE, fresh=True),
+        in_optax=False,
+        extra=a_loss,
+    ),
     Workload("momentum", lambda lib: lib.sgd(RATE, momentum=0.9), "momentum"),
+    Workload(
+        "polyak_sgd",
+        lambda lib: lib.polyak_sgd(),
+        minimum=gradients_twice,
+        extra=a_value,
+    ),
     Workload("eager_adamw", adamw, eager=True),
+)
+
+# Gradients of examples.
+AGGREGATED = tuple(
+    Workload(
+        name, build, minimum=examples_once, in_optax=False, grads=of_examples, **more
+    )
+    for name, build, more in (
+        (
+            "averaged_adamw",
+            lambda lib: lib.aggregating.process(
+                lib.identity(),
+                lib.aggregating.average_per_element_updates(),
+                adamw(lib),
+            ),
+            {},
+        ),
+        (
+            "increments_adamw",
+            lambda lib: lib.aggregating.process(
+                lib.identity(),
+                lib.aggregating.average_incrementally_updates(0, ACCUMULATED),
+                adamw(lib),
+            ),
+            {"cycle": ACCUMULATED},
+        ),
+        (
+            "spread_adamw",
+            lambda lib: lib.aggregating.add_mean_variance_to_opt(adamw(lib)),
+            {},
+        ),
+    )
 )
 
 # Optimizers with a step by hand under their own name.
@@ -169,11 +259,9 @@ BY_HAND = {"adagrad", "adam", "lion", "rmsprop", "sgd"}
 
 
 def _find(lib: Any, name: str) -> Any:
-    """A factory of a library; Optax has some in `optax.contrib`."""
-    found = getattr(lib, name, None)
-    return (
-        getattr(getattr(lib, "contrib", None), name, None) if found is None else found
-    )
+    """A factory of a library; some of Optax's are in `optax.contrib`."""
+    found = getattr(getattr(lib, "contrib", None), name, None)
+    return getattr(lib, name, None) if found is None else found
 
 
 def _build(factory: Callable[..., Any], lib: Any) -> Any:
@@ -189,30 +277,39 @@ def _build(factory: Callable[..., Any], lib: Any) -> Any:
     return _find(lib, factory.__name__)(**needed | {"learning_rate": RATE})
 
 
-def optimizers() -> list[Workload]:
-    """One for every optimizer: what takes a learning rate first.
+# Those that call the loss again in a step (a line search, Newton's method) cost what
+# it costs.
+CALLS_AGAIN = {"lbfgs", "newton"}
 
-    Those that call the function again in a step (a line search, Newton's method) cost
-    what it costs, those that take gradients of examples what a batch does; both are
-    left out.
-    """
+# What the others take besides, and the fewest bytes that they move.
+BESIDES: dict[str, dict[str, Any]] = {
+    "dpsgd": {"grads": of_examples, "minimum": examples_twice},
+    "momo": {"extra": a_value, "minimum": all_twice},
+    "momo_adam": {"extra": a_value, "minimum": all_twice},
+    "sophia": {"extra": a_loss},
+}
+
+
+def optimizers() -> list[Workload]:
+    """One for every optimizer: what takes a learning rate first."""
     return [
         Workload(
             name,
             partial(_build, factory),
             floor=name if name in BY_HAND else None,
             in_optax=_find(optax, name) is not None,
+            **BESIDES.get(name, {}),
         )
         for name, factory in discover(gradtx).items()
         if next(iter(inspect.signature(factory).parameters), None) == "learning_rate"
         and not name.startswith("scale_by_")
-        and name not in EXTRA | UPDATES
+        and name not in CALLS_AGAIN
     ]
 
 
 def workloads() -> dict[str, Workload]:
     """Every workload by name, those that people train with first."""
-    named = {workload.name: workload for workload in COMBINATIONS}
+    named = {workload.name: workload for workload in COMBINATIONS + AGGREGATED}
     return named | {w.name: w for w in optimizers() if w.name not in named}
 
 
