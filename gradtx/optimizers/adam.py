@@ -172,31 +172,31 @@ def moments(
 
     plain = isinstance(eps_root, float | int) and eps_root == 0
 
-    def over_root(ahead, nu, eps_now=eps, root_now=eps_root):
-        return divide(ahead, root(nu if plain else nu + root_now) + eps_now, eps)
-
-    def parts(mu, nu, mu_factor, nu_factor, eps_now, root_now, *of_g):
-        ahead = mu_factor * mu + of_g[0] * of_g[1] if nesterov else mu_factor * mu
-        return ahead, nu_factor * nu, eps_now, root_now
-
     def averages(g, mu, nu):
         return b1 * mu + (1 - b1) * g, b2 * nu + (1 - b2) * abs_sq(g)
 
-    def rule(g, mu, nu, mu_factor, *factors):
-        mu, nu = averages(g, mu, nu)
-        *g_factor, nu_factor = factors
-        of_g = (*g_factor, g) if nesterov else ()
-        small = (jnp.asarray(x, nu.dtype) for x in (eps, eps_root))
-        return (
-            Formula(over_root, parts, (mu, nu, mu_factor, nu_factor, *small, *of_g)),
-            mu,
-            nu,
-        )
+    def ahead_of(mu, mu_factor, *of_g):
+        # With Nesterov's momentum there is a factor of g, too, and g.
+        return mu_factor * mu + of_g[0] * of_g[1] if nesterov else mu_factor * mu
 
-    def rule_of_the_largest(g, mu, nu, largest, mu_factor, *factors):
+    def over_root(ahead, nu, outside=eps, inside=eps_root):
+        return divide(ahead, root(nu if plain else nu + inside) + outside, eps)
+
+    def parts(mu, nu, nu_factor, outside, inside, *of_ahead):
+        return ahead_of(mu, *of_ahead), nu_factor * nu, outside, inside
+
+    def rule(g, mu, nu, *factors):
         mu, nu = averages(g, mu, nu)
-        *g_factor, nu_factor = factors
-        ahead = mu_factor * mu + g_factor[0] * g if nesterov else mu_factor * mu
+        *of_ahead, nu_factor = (*factors[:-1], g, factors[-1]) if nesterov else factors
+        small = (jnp.asarray(x, nu.dtype) for x in (eps, eps_root))
+        # As a formula, since what comes behind may need the direction twice.
+        arrays = mu, nu, nu_factor, *small, *of_ahead
+        return Formula(over_root, parts, arrays), mu, nu
+
+    def rule_of_the_largest(g, mu, nu, largest, *factors):
+        mu, nu = averages(g, mu, nu)
+        *of_ahead, nu_factor = (*factors[:-1], g, factors[-1]) if nesterov else factors
+        ahead = ahead_of(mu, *of_ahead)
         if amsgrad == "uncorrected":
             largest = jnp.maximum(largest, nu)
             return over_root(ahead, nu_factor * largest), mu, nu, largest

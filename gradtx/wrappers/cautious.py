@@ -13,9 +13,9 @@ from gradtx.core.axes import (
     need_whole,
     size_of,
 )
-from gradtx.core.leafwise import stateless_init
 from gradtx.core.numerics import divide
-from gradtx.core.plan import Inputs, Plan, join, lift, plan_of, planned, updating
+from gradtx.core.plan import Inputs, Plan, join, lift, plan_of, updating
+from gradtx.core.rules import Rule
 from gradtx.core.transformation import inner_of, transformation
 from gradtx.core.types import EmptyState, Scalar
 
@@ -93,11 +93,11 @@ def cautious(
 
     def prepare(updates, state, params):
         need_whole()
-        return Inputs([updates]), lambda _: state
+        return [Inputs([updates])], lambda new: state
 
-    _, mask = planned(stateless_init, rule, prepare, slots=("gradient",), twice=True)
-    behind, masking = plan_of(tx.update), plan_of(mask)
+    behind = plan_of(tx.update)
     if behind is not None:
+        masking = Plan([Rule(rule, slots=("gradient",), twice=True)], prepare)
         both = join([behind, masking])
 
         def prepare_both(updates, state, params):

@@ -151,6 +151,13 @@ COMBINATIONS = (
         lambda lib: lib.conditionally_mask(adamw(lib), every_other),
         "adamw",
     ),
+    Workload(
+        "transformed_adamw",
+        lambda lib: lib.chain(
+            lib.conditionally_transform(lib.clip(1.0), every_other), adamw(lib)
+        ),
+        "adamw",
+    ),
     Workload("every_adamw", lambda lib: lib.chain(adamw(lib), lib.apply_every(2))),
     Workload(
         "monitored_adamw",
@@ -181,7 +188,7 @@ COMBINATIONS = (
     ),
     Workload(
         "parts_adamw",  # of complex parameters; these are real
-        lambda lib: lib.split_real_and_imaginary(adamw(lib)),
+        lambda lib: _find(lib, "split_real_and_imaginary")(adamw(lib)),
         "adamw",
     ),
     Workload(
@@ -222,34 +229,39 @@ COMBINATIONS = (
     Workload("eager_adamw", adamw, eager=True),
 )
 
-# Gradients of examples.
+
+def averaging(lib, aggregator):
+    """The optimizer behind an aggregator."""
+    return lib.aggregating.process(lib.identity(), aggregator, adamw(lib))
+
+
+# Of gradients of examples.
 AGGREGATED = tuple(
     Workload(
-        name, build, minimum=examples_once, in_optax=False, grads=of_examples, **more
+        name,
+        build,
+        minimum=examples_once,
+        cycle=cycle,
+        in_optax=False,
+        grads=of_examples,
     )
-    for name, build, more in (
+    for name, build, cycle in (
         (
             "averaged_adamw",
-            lambda lib: lib.aggregating.process(
-                lib.identity(),
-                lib.aggregating.average_per_element_updates(),
-                adamw(lib),
-            ),
-            {},
+            lambda lib: averaging(lib, lib.aggregating.average_per_element_updates()),
+            1,
         ),
         (
             "increments_adamw",
-            lambda lib: lib.aggregating.process(
-                lib.identity(),
-                lib.aggregating.average_incrementally_updates(0, ACCUMULATED),
-                adamw(lib),
+            lambda lib: averaging(
+                lib, lib.aggregating.average_incrementally_updates(0, ACCUMULATED)
             ),
-            {"cycle": ACCUMULATED},
+            ACCUMULATED,
         ),
         (
             "spread_adamw",
             lambda lib: lib.aggregating.add_mean_variance_to_opt(adamw(lib)),
-            {},
+            1,
         ),
     )
 )

@@ -31,6 +31,7 @@ STORED = {
     "averaged_adamw": 4.0,  # the mean of the examples, which both moments take
     "increments_adamw": 4.0,  # likewise
     "spread_adamw": 10.8,  # likewise, twice, and what is summed for the variance
+    "transformed_adamw": 4.0,  # gradients that come out of a branch
     "sam_adamw": 4.0,  # parameters on their way to the cache, around a branch
 }
 HOW = "If it is meant to: python -m tests.benchmarks.costs"
