@@ -96,6 +96,9 @@ def again(x: Any) -> Any:
     A sum over entries takes what it sums in as it computes it, but for what has another
     use, be it a number or a row made as large as a matrix: that is stored in full. What
     is made of arrays that seem to be others has one use.
+
+    Of several leaves take each by itself: under `shard_map` all that go in together
+    come out as varying over the axes that one of them varies over.
     """
     return lax.optimization_barrier(x)
 

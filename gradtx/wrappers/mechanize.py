@@ -132,8 +132,10 @@ def mechanize(
         decay = jnp.zeros([], dtype)
         if decays:
             size = norm(params, axis_name=axis_name).astype(dtype)
-            # Squares that the base optimizer takes, too, would be stored.
-            length = norm(again(updates), axis_name=axis_name).astype(dtype)
+            # Squares that the base optimizer takes, too, would be stored. Leaf by leaf:
+            # together they would all count as split where one is.
+            alone = map_present(again, updates)
+            length = norm(alone, axis_name=axis_name).astype(dtype)
             ratio = length / (size + eps)
             decay = weight_decay * scale * ratio
         # Not by scale + eps: with a scale of 1e-6 the sum would fall by 1 % a step.
