@@ -134,6 +134,7 @@ def leafwise(
     whole_leaf: bool = False,
     counter: str = "count",
     whole_numbers: bool = False,
+    written_last: tuple[str, ...] = (),
     **slots: Slot,
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """A transformation from a rule for one array.
@@ -152,6 +153,8 @@ def leafwise(
         not run where a wrapper has split the leaves over devices.
       counter: the name of the field that counts the steps.
       whole_numbers: whether gradients may be integers, which reach the rule as float32.
+      written_last: slots whose old values the update is made of. A `step` writes them
+        after the parameter; else XLA would copy them first.
       **slots: how each array of state is made, by field name, in the rule's order.
 
     Returns:
@@ -204,6 +207,7 @@ def leafwise(
         *(init, rule, prepare),
         with_params=with_params,
         slots=tuple(slots),
+        last=written_last,
         whole=whole_numbers,
     )
 

@@ -2,7 +2,6 @@
 
 import functools
 import math
-import operator
 from typing import Any
 
 import jax
@@ -115,6 +114,9 @@ def again(x: Any) -> Any:
     A sum over entries takes what it sums in as it computes it, but for what has another
     use, be it a number or a row made as large as a matrix: that is stored in full. What
     is made of arrays that seem to be others has one use.
+
+    Of several leaves take each by itself: under `shard_map` all that go in together
+    come out as varying over the axes that one of them varies over.
     """
     return lax.optimization_barrier(x)
 
@@ -214,10 +216,18 @@ def after(value: Any, *known: jax.Array) -> jax.Array:
     not do: on a CPU it is gone before that is decided. Arrays among the others must be
     stored anyway, or XLA computes them twice.
     """
-    broken = functools.reduce(operator.or_, map(jnp.isnan, known))
     if not isinstance(value, jax.Array):
         value = jnp.asarray(value, known[0].dtype)
-    return select(broken, jnp.nan, value)
+    for x in known:
+        # NaN is what differs from itself: few equations, for each leaf is traced.
+        alike = (x.shape, x.dtype) == (value.shape, value.dtype)
+        broken = x != x
+        value = (
+            lax.select_n(broken, value, x)
+            if alike
+            else jnp.where(broken, jnp.nan, value)
+        )
+    return value
 
 
 def settled(x: jax.Array, known: jax.Array) -> jax.Array:

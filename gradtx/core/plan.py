@@ -14,7 +14,7 @@ from gradtx.core.axes import surroundings
 from gradtx.core.numerics import strong
 from gradtx.core.outcome import blaming, explain
 from gradtx.core.per_leaf import PerLeaf
-from gradtx.core.rule import Rule, evaluate, ordered
+from gradtx.core.rules import Rule, evaluate, ordered
 from gradtx.core.trees import (
     absent,
     as_array,
@@ -151,11 +151,15 @@ class Plan:
 
             def compute(leaf: tuple, scalars: tuple) -> Any:
                 g, p, rows = leaf
-                new = []
+                new, formula = [], None
                 for i, (rule, row) in enumerate(zip(self.rules, rows, strict=True)):
                     if active[i]:
                         with blaming(i, leaf[0]):
-                            g, row = evaluate(rule, g, p, row, scalars[i])
+                            if rule.last and not apply:
+                                formula = None  # they are not written last
+                            g, row, formula = evaluate(
+                                rule, g, p, row, scalars[i], formula
+                            )
                     new.append(row)
                 if not apply:
                     return g, tuple(new)
@@ -176,6 +180,7 @@ def planned(
     reads_updates: bool = False,
     slots: tuple[str, ...] = (),
     last: tuple[str, ...] = (),
+    twice: bool = False,
     whole: bool = False,
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """A transformation of one rule.
@@ -185,7 +190,7 @@ def planned(
       rule: see `Rule`.
       prepare: `(updates, state, params) -> (inputs, rebuild)`, where `rebuild` takes
         the new slots to the new state.
-      with_params, reads_updates, slots, last, whole: see `Rule` and `Plan`.
+      with_params, reads_updates, slots, last, twice, whole: see `Rule` and `Plan`.
 
     Returns:
       `init, update`.
@@ -197,7 +202,7 @@ def planned(
         inputs, rebuild = prepare(updates, state, params)
         return [inputs], lambda new: rebuild(*new[0])
 
-    rules = [Rule(rule, with_params, slots, last=last, whole=whole)]
+    rules = [Rule(rule, with_params, slots, last=last, twice=twice, whole=whole)]
     return init, updating(Plan(rules, prepare_all, reads_updates))
 
 

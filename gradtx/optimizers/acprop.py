@@ -8,7 +8,7 @@ from gradtx.core import check
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import leafwise, zeros
 from gradtx.core.masking import MaskOrFn
-from gradtx.core.numerics import abs_sq, divide, one_minus_power, root
+from gradtx.core.numerics import abs_sq, as_float, divide, one_minus_power, root
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar, ScalarOrSchedule
 from gradtx.optimizers.adabelief import ScaleByBeliefState
@@ -74,12 +74,13 @@ def scale_by_acprop(
     def scalars(count):
         first = count == 1
         before = 1 / one_minus_power(b2, jnp.where(first, 1, count - 1))
-        return before, jnp.where(first, 1.0, 0.0)
+        return before, as_float(first)
 
     return leafwise(
         ScaleByBeliefState,
         rule,
         scalars=scalars,
+        written_last=("nu",),
         mu=zeros(mu_dtype),
         nu=zeros(nu_dtype, real=True),
     )

@@ -10,6 +10,7 @@ from gradtx.core import check
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import Slot, leafwise, zeros
 from gradtx.core.numerics import abs_sq, divide, one_minus_power, root
+from gradtx.core.rules import Formula
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar, ScalarOrSchedule, Updates
 from gradtx.transforms.scale import scale_by_learning_rate
@@ -121,6 +122,7 @@ def scale_by_adam(
         raise ValueError(
             f"eps_before_correction needs amsgrad='uncorrected', got {amsgrad!r}."
         )
+
     return moments(
         b1,
         b2,
@@ -164,21 +166,32 @@ def moments(
     check.nonnegative("eps_root", eps_root)
     check.choice("amsgrad", amsgrad, (False, True, "corrected", "uncorrected"))
 
-    def averages(g, mu, nu, mu_factor, g_factor=0.0):
-        mu = b1 * mu + (1 - b1) * g
-        nu = b2 * nu + (1 - b2) * abs_sq(g)
-        ahead = mu_factor * mu + g_factor * g if nesterov else mu_factor * mu
-        return ahead, mu, nu
+    plain = isinstance(eps_root, float | int) and eps_root == 0
 
-    def over_root(ahead, nu):
-        return divide(ahead, root(nu, eps_root) + eps, eps)
+    def averages(g, mu, nu):
+        return b1 * mu + (1 - b1) * g, b2 * nu + (1 - b2) * abs_sq(g)
+
+    def ahead_of(mu, mu_factor, *of_g):
+        # With Nesterov's momentum there is a factor of g, too, and g.
+        return mu_factor * mu + of_g[0] * of_g[1] if nesterov else mu_factor * mu
+
+    def over_root(ahead, nu, outside=eps, inside=eps_root):
+        return divide(ahead, root(nu, 0.0 if plain else inside) + outside, eps)
+
+    def parts(mu, nu, mu_factor, nu_factor, outside, inside, *of_g):
+        return ahead_of(mu, mu_factor, *of_g), nu_factor * nu, outside, inside
 
     def rule(g, mu, nu, mu_factor, nu_factor, *g_factor):
-        ahead, mu, nu = averages(g, mu, nu, mu_factor, *g_factor)
-        return over_root(ahead, nu_factor * nu), mu, nu
+        mu, nu = averages(g, mu, nu)
+        of_g = (*g_factor, g) if nesterov else ()
+        small = (jnp.asarray(x, nu.dtype) for x in (eps, eps_root))
+        # As a formula, since what comes behind may need the direction twice.
+        arrays = mu, nu, mu_factor, nu_factor, *small, *of_g
+        return Formula(over_root, parts, arrays), mu, nu
 
     def rule_of_the_largest(g, mu, nu, largest, mu_factor, nu_factor, *g_factor):
-        ahead, mu, nu = averages(g, mu, nu, mu_factor, *g_factor)
+        mu, nu = averages(g, mu, nu)
+        ahead = ahead_of(mu, mu_factor, *((*g_factor, g) if nesterov else ()))
         if amsgrad == "uncorrected":
             largest = jnp.maximum(largest, nu)
             return over_root(ahead, nu_factor * largest), mu, nu, largest

@@ -130,7 +130,7 @@ def scale_by_apollo(
         low = project(g, axis, (drawn / rank**0.5).astype(g.real.dtype))
         found, mu, nu = moments(low, mu, nu, mu_factor, nu_factor)
         over = axis if scaling == "channel" else None
-        s = divide(_norm(found, over), _norm(low, over), 0)
+        s = divide(_norm(found, over), _norm(again(low), over), 0)
         factor = scale
         if max_growth is not None:
             other_s, other_g = again((s, g))

@@ -4,10 +4,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from gradtx.core import check
 from gradtx.core.compose import chain
 from gradtx.core.leafwise import leafwise, zeros
+from gradtx.core.numerics import as_float
 from gradtx.core.plan import Inputs, check_shapes, check_state, planned
 from gradtx.core.transformation import transformation
 from gradtx.core.types import Scalar, ScalarOrSchedule, Updates
@@ -54,8 +56,10 @@ def scale_by_optimistic_gradient(alpha: Scalar = 1.0, beta: Scalar = 1.0):
     check.finite("alpha", alpha)
     check.finite("beta", beta)
 
-    def rule(g, previous, weight):
-        return (alpha + weight) * g - weight * previous, g
+    def rule(g, formula, previous, both, weight):
+        # Made twice where that can be: XLA would store it besides.
+        kept = g if formula is None else formula.again()
+        return both * g - weight * previous, kept
 
     make, _ = leafwise(_Previous, lambda g, p: (g, g), previous_gradient=zeros())
 
@@ -65,16 +69,16 @@ def scale_by_optimistic_gradient(alpha: Scalar = 1.0, beta: Scalar = 1.0):
     def prepare(updates, state, params):
         check_state(state, ScaleByOptimisticGradientState)
         check_shapes(updates, state.previous_gradient)
-        weight = jnp.where(state.is_initial_step, 0, beta)
+        weight = lax.select_n(state.is_initial_step, as_float(beta), as_float(0))
 
         def rebuild(previous):
             done = jnp.zeros_like(state.is_initial_step)
             return ScaleByOptimisticGradientState(done, previous)
 
-        return Inputs([state.previous_gradient], (weight,)), rebuild
+        return Inputs([state.previous_gradient], (alpha + weight, weight)), rebuild
 
     name = "previous_gradient"
-    return planned(init, rule, prepare, slots=(name,), last=(name,))
+    return planned(init, rule, prepare, slots=(name,), last=(name,), twice=True)
 
 
 @transformation

@@ -2,15 +2,16 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from gradtx.core import check
 from gradtx.core.axes import AxisNames, check_axis_name
-from gradtx.core.compose import chain
+from gradtx.core.compose import check_states
 from gradtx.core.leafwise import stateless_init
 from gradtx.core.plan import lift
 from gradtx.core.transformation import transformation
-from gradtx.core.types import Scalar, ScalarOrSchedule
+from gradtx.core.types import EmptyState, Scalar, ScalarOrSchedule
 from gradtx.linesearch.objective import check_unless_infinite, need_extra
 from gradtx.optimizers.sgd import sgd
 from gradtx.tree.norms import norm
@@ -55,17 +56,29 @@ def scale_by_polyak(
       >>> float(tx.update(4.0, tx.init(2.0), value=4.0)[0])  # 4 / 16 of the gradient
       1.0
     """
+    step_of = _steps(f_min, max_learning_rate, eps, variant)
+    check_axis_name(axis_name)
+
+    def update(updates, state, params=None, *, value: Any = None, **extra):
+        step = step_of(value, norm(updates, axis_name=axis_name))
+        return _scaled(updates, scalars=(step,))[0], state
+
+    return stateless_init, update
+
+
+_scaled = lift(lambda g, step: step * g)
+
+
+def _steps(f_min: Scalar, max_learning_rate: Scalar, eps: Scalar, variant: str):
+    """From value and norm to Polyak's step size."""
     check.finite("f_min", f_min)
     check_unless_infinite(check.positive, "max_learning_rate", max_learning_rate)
     check.nonnegative("eps", eps)
     check.choice("variant", variant, ("sps", "sps+"))
-    check_axis_name(axis_name)
-    scaled = lift(lambda g, step: step * g)
 
-    def update(updates, state, params=None, *, value: Any = None, **extra):
+    def step_of(value: Any, size: jax.Array) -> jax.Array:
         need_extra(value=value)
         check.scalar("value", value)
-        size = norm(updates, axis_name=axis_name)
         gap = jnp.asarray(value, size.dtype) - f_min
         if variant == "sps+":
             gap = jnp.maximum(gap, 0)
@@ -73,10 +86,9 @@ def scale_by_polyak(
         size = jnp.where(there, size, 1)
         # Not over |g|^2, which may be out of range.
         step = gap / size / (size + eps / size)
-        step = jnp.where(there, jnp.minimum(step, max_learning_rate), 0)
-        return scaled(updates, scalars=(step,))[0], state
+        return jnp.where(there, jnp.minimum(step, max_learning_rate), 0)
 
-    return stateless_init, update
+    return step_of
 
 
 @transformation
@@ -117,7 +129,20 @@ def polyak_sgd(
       Array([ 1. , -0.5], dtype=float32)
     """
     check.learning_rate("scaling", scaling)
-    return chain(
-        sgd(scaling),
-        scale_by_polyak(f_min, max_learning_rate, eps, variant, axis_name=axis_name),
-    )
+    step_of = _steps(f_min, max_learning_rate, eps, variant)
+    check_axis_name(axis_name)
+    descent = sgd(scaling)
+
+    def init(params):
+        return descent.init(params), EmptyState()
+
+    def update(updates, state, params=None, *, value: Any = None, **extra):
+        check_states(state, 2)
+        scaled, (inner,) = descent.update(updates, state[0], params)
+        rate = inner.learning_rate if callable(scaling) else scaling
+        # Not the norm of what is scaled: XLA would store that.
+        size = norm(updates, axis_name=axis_name)
+        step = step_of(value, jnp.abs(jnp.asarray(rate, size.dtype)) * size)
+        return _scaled(scaled, scalars=(step,))[0], ((inner,), state[1])
+
+    return init, update

@@ -63,14 +63,16 @@ def add_decayed_weights(
     if not callable(weight_decay):
         check.nonnegative("weight_decay", weight_decay)
 
-    none = isinstance(weight_decay, float | int) and weight_decay == 0
+    fixed = isinstance(weight_decay, float | int)
 
-    def rule(g, p, decay):
-        return g if none else g + decay * p  # XLA would store the sum with 0 p
+    def rule(g, p, decay=weight_decay):
+        if fixed and weight_decay == 0:
+            return g  # XLA would store the sum with 0 p
+        return g + decay * p
 
     def inputs(params, decay):
         chosen = None if mask is None else resolve_mask(mask, params)
-        return Inputs(scalars=(decay,), mask=chosen)
+        return Inputs(scalars=() if fixed else (decay,), mask=chosen)
 
     def init(params):
         if not callable(weight_decay):

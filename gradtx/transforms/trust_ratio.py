@@ -1,6 +1,7 @@
 """Trust ratios: each layer moves by a fraction of its own norm."""
 
 import jax.numpy as jnp
+import numpy as np
 
 from gradtx.core import check
 from gradtx.core.axes import AxisName, axes_of, names_of
@@ -60,18 +61,30 @@ def scale_by_trust_ratio(
     check.nonnegative("eps", eps)
     names_of(axis_name)
 
-    def rule(g, p):
+    def length_of(x, axes):
+        found = leaf_norm(x, axes)
+        # An equation for each leaf is traced.
+        return found if _is(min_norm, 0) else jnp.maximum(found, min_norm)
+
+    def rule(g, formula, p):
         axes = axes_of(g, axis_name)
-        size = jnp.maximum(leaf_norm(p, axes), min_norm)
-        length = jnp.maximum(leaf_norm(g, axes), min_norm)
+        size, length = length_of(p, axes), length_of(formula or g, axes)
+        one = np.ones((), length.dtype)
         # 1 / length is finite from the smallest normal number on.
         alone = (size == 0) | (length < float(jnp.finfo(length.dtype).tiny))
-        first = jnp.where(alone, 1, 1 / (jnp.where(alone, 1, length) + eps))
-        second = jnp.where(alone, 1, trust_coefficient * size)
+        below = jnp.where(alone, one, length)
+        first = jnp.where(alone, one, 1 / (below if _is(eps, 0) else below + eps))
+        wanted = size if _is(trust_coefficient, 1) else trust_coefficient * size
+        second = jnp.where(alone, one, wanted)
         return second * (first * g)  # their product may be out of range
 
     def prepare(updates, state, params):
         chosen = None if mask is None else resolve_mask(mask, params)
         return Inputs(mask=chosen), lambda: state
 
-    return planned(stateless_init, rule, prepare, with_params=True)
+    return planned(stateless_init, rule, prepare, with_params=True, twice=True)
+
+
+def _is(x, number):
+    """Whether an argument is that number, and no array."""
+    return isinstance(x, float | int) and x == number

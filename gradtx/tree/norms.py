@@ -2,10 +2,12 @@
 
 import functools
 import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from gradtx.core.axes import (
@@ -17,6 +19,7 @@ from gradtx.core.axes import (
     size_of,
 )
 from gradtx.core.numerics import abs_sq, norm_of, root, window
+from gradtx.core.rules import Formula
 from gradtx.core.trees import compute_dtype, is_abstract, map_present
 from gradtx.tree import arithmetic
 from gradtx.tree.pooling import Totals, pooled
@@ -155,8 +158,18 @@ def norm_in_window(
     return root(total), scale
 
 
-def leaf_norm(x: jax.Array, axes: Names = ()) -> jax.Array:
-    """The norm of one leaf, for a rule; `axes` are those that it is split over."""
+def leaf_norm(x: jax.Array | Formula, axes: Names = ()) -> jax.Array:
+    """The norm of one leaf, for a rule; `axes` are those that it is split over.
+
+    Of a formula it is computed by itself, and nothing is stored.
+    """
+    if isinstance(x, Formula):
+        arrays = x.apart()
+        once = x.of(*arrays)
+        total = _total([once], axes)
+        entries = once.size * size_of(axes)
+        size = _look_again(lambda *given: [x.of(*given)], arrays, total, axes, entries)
+        return norm_of(total, size)
     total = _total([x], axes)
     return norm_of(total, _sure([x], total, axes, x.size * size_of(axes)))
 
@@ -200,10 +213,13 @@ _entries = Totals(lambda x: jnp.real(x).astype(compute_dtype(x.real.dtype)))
 
 
 def _total(parts: list[jax.Array], axes: Names, *scale: jax.Array) -> jax.Array:
-    here = jnp.zeros([], jnp.float32)
-    for part in _squares(parts, *scale):
-        here += part
-    return across(here, axes)
+    return across(_added(_squares(parts, *scale)), axes)
+
+
+def _added(totals: Sequence[jax.Array]) -> jax.Array:
+    """Of at least float32; no equation for a single one, since each leaf has some."""
+    found = functools.reduce(operator.add, totals) if totals else jnp.zeros([])
+    return found.astype(jnp.promote_types(found.dtype, jnp.float32))
 
 
 def _length(tree: Any, axis_name: AxisNames) -> jax.Array:
@@ -223,34 +239,49 @@ def _length(tree: Any, axis_name: AxisNames) -> jax.Array:
         largest = functools.reduce(jnp.maximum, sizes)
         unit = jnp.where((largest > 0) & jnp.isfinite(largest), largest, 1)
         squares = functools.reduce(operator.add, [abs_sq(x / unit) for x in sizes])
-        size = jnp.where(_out_of_range(total, entries), unit * jnp.sqrt(squares), size)
+        size = jnp.where(_in_range(total, entries), size, unit * jnp.sqrt(squares))
     return norm_of(total, size)
+
+
+def _look_again(
+    parts: Callable[..., list[jax.Array]],
+    arrays: Sequence[jax.Array],
+    total: jax.Array,
+    axes: Names,
+    entries: int,
+) -> jax.Array:
+    """The root of a sum of squares; where it is out of range, after another look.
+
+    At parts that are made of the arrays, which are all that has to be stored.
+    """
+
+    def again(arrays: Sequence[jax.Array], total: jax.Array) -> jax.Array:
+        scale = _scale(total)
+        return (jnp.sqrt(_total(parts(*arrays), axes, scale)) / scale).astype(
+            total.dtype
+        )
+
+    def plain(arrays: Sequence[jax.Array], total: jax.Array) -> jax.Array:
+        return jnp.sqrt(total)
+
+    return lax.cond(_in_range(total, entries), plain, again, arrays, total)
 
 
 # Compiled: without an outer jit a lax.cond is compiled by itself.
 @functools.partial(jax.jit, static_argnums=(2, 3))
 def _sure(parts: list[jax.Array], total: jax.Array, axes: Names, entries: int):
-    """The root of a sum of squares; where it is out of range, after another look."""
-
-    def again(parts: list[jax.Array], total: jax.Array) -> jax.Array:
-        scale = _scale(total)
-        return (jnp.sqrt(_total(parts, axes, scale)) / scale).astype(total.dtype)
-
-    def plain(parts: list[jax.Array], total: jax.Array) -> jax.Array:
-        return jnp.sqrt(total)
-
-    return lax.cond(_out_of_range(total, entries), again, plain, parts, total)
+    return _look_again(lambda *given: list(given), parts, total, axes, entries)
 
 
-def _out_of_range(total: jax.Array, entries: int) -> jax.Array:
-    """Whether squares may have been too large, or too small to count.
+def _in_range(total: jax.Array, entries: int) -> jax.Array:
+    """Whether no squares can have been too large, or too small to count.
 
     A square below the smallest number is lost. All of those together are less than
     the last digit of a sum that is larger by that digit and their number.
     """
     info = jnp.finfo(total.dtype)
     least = entries * float(info.tiny) / float(info.eps)
-    return ~((total >= least) & (total <= float(info.max)))
+    return (total >= least) & (total <= float(info.max))
 
 
 def _scale(total: jax.Array) -> jax.Array:
@@ -261,4 +292,4 @@ def _scale(total: jax.Array) -> jax.Array:
     """
     bits = int(jnp.finfo(total.dtype).maxexp)
     large, small = 2.0 ** (-5 * bits // 8), 2.0 ** (25 * bits // 32)
-    return jnp.where(total > 1, large, small).astype(total.dtype)
+    return jnp.where(total > 1, *np.asarray([large, small], total.dtype))

@@ -14,9 +14,10 @@ from gradtx.core.axes import (
     size_of,
 )
 from gradtx.core.numerics import divide
-from gradtx.core.plan import check_state, lift
+from gradtx.core.plan import Inputs, Plan, check_state, join, lift, plan_of, updating
+from gradtx.core.rules import Rule
 from gradtx.core.transformation import inner_of, transformation
-from gradtx.core.types import Scalar, State
+from gradtx.core.types import EmptyState, Scalar, State
 
 
 class CautiousState(NamedTuple):
@@ -48,7 +49,8 @@ def cautious(
     `chain(cautious(scale_by_adam(), downhill=False), add_decayed_weights(0.1),
     scale_by_learning_rate(1e-3))`.
 
-    State: the inner one. A step stores the whole update: the mask is counted first.
+    State: the inner one. The mask is counted before the update is used: a step stores
+    the mask in between, and around other optimizers than `adam` and `adamw` the update.
 
     Args:
       base_optimizer: the transformation whose updates are masked.
@@ -80,26 +82,46 @@ def cautious(
     names_of(axis_name)
     tx = inner_of("cautious: base_optimizer", base_optimizer)
 
-    def rule(u, g):
-        axes = axes_of(g, axis_name)
-        # Of signs, since a product of small numbers may be 0.
-        along = (jnp.sign(u) * jnp.conj(jnp.sign(g))).real
-        agrees = along < 0 if downhill else along > 0
-        kept = across(jnp.sum(agrees, dtype=jnp.int32), axes).astype(along.dtype)
-        entries = g.size * size_of(axes)
-        # A NaN agrees with nothing, and must show.
-        return jnp.where(agrees | jnp.isnan(u), u, 0) * divide(entries, kept + eps, eps)
-
-    mask = lift(rule, with_params=True)
-
     def init(params):
         return CautiousState(tx.init(params))
+
+    def agreeing(u, g):
+        # Of signs, since a product of small numbers may be 0.
+        along = (jnp.sign(u) * jnp.conj(jnp.sign(g))).real
+        return along < 0 if downhill else along > 0
+
+    def rule(u, formula, g):
+        axes = axes_of(g, axis_name)
+        counted = u if formula is None else formula.of(*formula.apart())
+        kept = across(jnp.sum(agreeing(counted, g), dtype=jnp.int32), axes)
+        factor = divide(g.size * size_of(axes), kept.astype(u.real.dtype) + eps, eps)
+        # A NaN agrees with nothing, and must show.
+        return jnp.where(agreeing(u, g) | jnp.isnan(u), u, 0) * factor, g
+
+    def prepare(updates, state, params):
+        need_whole()
+        return [Inputs([updates])], lambda new: state
+
+    behind = plan_of(tx.update)
+    if behind is not None:
+        masking = Plan([Rule(rule, slots=("gradient",), twice=True)], prepare)
+        both = join([behind, masking])
+
+        def prepare_both(updates, state, params):
+            check_state(state, CautiousState)
+            states = state.base_optimizer_state, EmptyState()
+            inputs, rebuild = both.prepare(updates, states, params)
+            return inputs, lambda new: CautiousState(rebuild(new)[0])
+
+        return init, updating(Plan(both.rules, prepare_both, reads_updates=True))
+
+    masked = lift(lambda u, g: rule(u, None, g))
 
     def update(updates, state, params=None, **extra):
         need_whole()
         check_state(state, CautiousState)
         inner = state.base_optimizer_state
         new, inner = tx.update(updates, inner, params, **extra)
-        return mask(new, params=updates)[0], CautiousState(inner)
+        return masked(new, [updates])[0], CautiousState(inner)
 
     return init, update

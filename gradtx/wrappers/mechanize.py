@@ -9,7 +9,7 @@ import numpy as np
 from gradtx.core import check
 from gradtx.core.axes import AxisNames, check_axis_name
 from gradtx.core.leafwise import initial
-from gradtx.core.numerics import after, root, safe_increment
+from gradtx.core.numerics import after, again, root, safe_increment
 from gradtx.core.plan import check_shapes, check_state, lift, need_params
 from gradtx.core.transformation import inner_of, transformation
 from gradtx.core.trees import is_none, map_present
@@ -131,7 +131,11 @@ def mechanize(
         decay = jnp.zeros([], dtype)
         if decays:
             size = norm(params, axis_name=axis_name).astype(dtype)
-            ratio = norm(updates, axis_name=axis_name).astype(dtype) / (size + eps)
+            # Squares that the base optimizer takes, too, would be stored. Leaf by leaf:
+            # together they would all count as split where one is.
+            alone = map_present(again, updates)
+            length = norm(alone, axis_name=axis_name).astype(dtype)
+            ratio = length / (size + eps)
             # Not infinite, which times a parameter of 0 is no number.
             decay = weight_decay * scale * jnp.minimum(ratio, jnp.finfo(dtype).max)
         # Not by scale + eps: with a scale of 1e-6 the sum would fall by 1 % a step.

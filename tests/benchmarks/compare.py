@@ -37,11 +37,13 @@ class Way(NamedTuple):
     params: Callable[[Any], Any]  # from a tree of arrays
     init: Callable[[Any], Any]
     fn: Callable[[Any, Any, Any], tuple[Any, Any]]  # of params, state, grads
+    grads: Callable[[Any], Any]  # from a tree of arrays
 
-    def shapes(self, tree: Any) -> tuple[Any, Any]:
-        """Of parameters and state."""
+    def shapes(self, tree: Any) -> tuple[Any, Any, Any]:
+        """Of parameters, state and gradients."""
         params = jax.eval_shape(self.params, tree)
-        return params, jax.eval_shape(self.init, params)
+        state = jax.eval_shape(self.init, params)
+        return params, state, jax.eval_shape(self.grads, tree)
 
 
 def ways(workload: Workload) -> dict[str, Callable[[], Way]]:
@@ -51,22 +53,35 @@ def ways(workload: Workload) -> dict[str, Callable[[], Way]]:
         tx = workload.build(lib)
 
         def fn(params, state, grads):
-            updates, state = tx.update(grads, state, params)
+            extra = workload.extra(grads, params)
+            updates, state = tx.update(grads, state, params, **extra)
             return lib.apply_updates(params, updates), state
 
-        return Way(lib.__name__, lambda p: workload.params(lib, p), tx.init, fn)
+        return Way(
+            lib.__name__,
+            lambda p: workload.params(lib, p),
+            tx.init,
+            fn,
+            workload.grads,
+        )
 
     def step():
         tx = workload.build(gradtx)
 
         def fn(params, state, grads):
-            return tx.step(grads, state, params)
+            return tx.step(grads, state, params, **workload.extra(grads, params))
 
-        return Way("gradtx", lambda p: workload.params(gradtx, p), tx.init, fn)
+        return Way(
+            "gradtx",
+            lambda p: workload.params(gradtx, p),
+            tx.init,
+            fn,
+            workload.grads,
+        )
 
     def by_hand():
         floor = FLOORS[workload.floor]
-        return Way(BY_HAND, lambda p: p, floor.init, floor.step)
+        return Way(BY_HAND, lambda p: p, floor.init, floor.step, workload.grads)
 
     found: dict[str, Callable[[], Way]] = {LOOP: lambda: loop(gradtx), STEP: step}
     if workload.in_optax:
@@ -123,9 +138,9 @@ def _prepared(
     gc.collect()  # now, not while the clock runs
     for _ in range(options.compiles - 1):
         way = make()
-        stages.append(analyse(way.fn, *way.shapes(tree), tree))
+        stages.append(analyse(way.fn, *way.shapes(tree), like=tree))
     way = make()
-    numbers, step = compiled(way.fn, *way.shapes(tree), tree)
+    numbers, step = compiled(way.fn, *way.shapes(tree), like=tree)
     for stage in "trace_seconds", "lower_seconds", "compile_seconds":
         numbers[stage] = statistics.median(n[stage] for n in [*stages, numbers])
     return numbers, way._replace(fn=step)
@@ -148,7 +163,7 @@ def _timed(
 ) -> dict[str, dict[str, Any]]:
     """By way the times of a step, and of each kind of step where there are two."""
     params = trees.arrays(tree, 0.02, seed=0)
-    grads = trees.arrays(tree, 0.01, seed=1)
+    grads = workload.grads(trees.arrays(tree, 0.01, seed=1))
 
     def own(arrays):  # no buffer twice: all of them are donated
         return jax.tree.map(jnp.copy, arrays)

@@ -35,7 +35,7 @@ def measured(workload: Workload) -> dict[str, dict[str, Any]]:
     found = {}
     for name in (LOOP, STEP):
         way = ways(workload)[name]()
-        numbers = analyse(way.fn, *way.shapes(tree), tree, **AS_USERS)
+        numbers = analyse(way.fn, *way.shapes(tree), like=tree, **AS_USERS)
         each = numbers["per_parameter"]
         found[name] = {
             "bytes": round(each["bytes_accessed"], 2),

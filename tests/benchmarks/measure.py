@@ -20,7 +20,12 @@ Turn = Callable[[], float]  # runs, and says how many seconds a step took
 
 
 def analyse(
-    step_fn: Callable[..., Any], params: Any, state: Any, grads: Any, **options: Any
+    step_fn: Callable[..., Any],
+    params: Any,
+    state: Any,
+    grads: Any,
+    like: Any = None,
+    **options: Any,
 ) -> dict:
     """What the compiler says of a step; no array is made.
 
@@ -28,10 +33,12 @@ def analyse(
       step_fn: `(params, state, grads) -> (params, state)`; parameters and state are
         donated.
       params, state, grads: trees of `jax.ShapeDtypeStruct`.
+      like: the tree whose entries count as parameters, where the gradients are of
+        several examples.
       **options: of XLA, for this program.
 
     Returns:
-      - `parameters`, `leaves`: of the gradients.
+      - `parameters`, `leaves`: of that tree, or of the gradients.
       - `equations`: of the jaxpr, those of inner jaxprs with every call;
         `distinct_equations`: with the first call only.
       - `bytes_accessed`, `flops`: by `cost_analysis`.
@@ -40,11 +47,16 @@ def analyse(
       - `per_parameter`: `bytes_accessed`, `temp_bytes` and `state_bytes` for each.
       - `trace_seconds`, `lower_seconds`, `compile_seconds`.
     """
-    return compiled(step_fn, params, state, grads, **options)[0]
+    return compiled(step_fn, params, state, grads, like, **options)[0]
 
 
 def compiled(
-    step_fn: Callable[..., Any], params: Any, state: Any, grads: Any, **options: Any
+    step_fn: Callable[..., Any],
+    params: Any,
+    state: Any,
+    grads: Any,
+    like: Any = None,
+    **options: Any,
 ) -> tuple[dict, Callable[..., Any]]:
     """The same, and the compiled step."""
     with warnings.catch_warnings():
@@ -58,11 +70,12 @@ def compiled(
         step = lowered.compile(options)
         times.append(time.perf_counter())
     memory, cost = step.memory_analysis(), step.cost_analysis()
-    parameters = size(grads)
+    like = grads if like is None else like
+    parameters = size(like)
     every, distinct = equations(traced.jaxpr.jaxpr)
     numbers = {
         "parameters": parameters,
-        "leaves": len(jax.tree.leaves(grads)),
+        "leaves": len(jax.tree.leaves(like)),
         "equations": every,
         "distinct_equations": distinct,
         "bytes_accessed": int(cost["bytes accessed"]),

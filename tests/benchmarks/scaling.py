@@ -34,7 +34,7 @@ def over_leaves(most: int, dtype: str, deadline: float) -> Iterator[dict[str, An
         record: dict[str, Any] = {"leaves": count, "ways": {}}
         for name in (LOOP, STEP, OPTAX):
             way = ways(workloads()["adamw"])[name]()
-            numbers = analyse(way.fn, *way.shapes(tree), tree)
+            numbers = analyse(way.fn, *way.shapes(tree))
             record["ways"][name] = {
                 key: numbers[key]
                 for key in ("trace_seconds", "lower_seconds", "compile_seconds")
@@ -70,7 +70,7 @@ def _turns(count: int, dtype: str) -> dict[str, Callable[[], float]]:
     turns = {}
     for name in (LOOP, STEP, OPTAX):
         way = ways(workloads()["adamw"])[name]()
-        fn = compiled(way.fn, *way.shapes(tree), tree)[1]
+        fn = compiled(way.fn, *way.shapes(tree))[1]
         if way.owner not in held:
             held[way.owner] = jax.tree.map(jnp.copy, params), way.init(params)
 

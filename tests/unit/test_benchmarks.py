@@ -9,14 +9,15 @@ import optax
 import pytest
 
 import gradtx
-from gradtx.testing import EXTRA, discover
+from gradtx.testing import discover
 from tests.benchmarks import trees
 from tests.benchmarks.__main__ import main
 from tests.benchmarks.compare import LOOP, OPTAX, STEP, Options, compare
 from tests.benchmarks.floor import FLOORS
 from tests.benchmarks.measure import analyse, interleave, ratio
+from tests.benchmarks.minimum import accumulated, once
 from tests.benchmarks.report import failures
-from tests.benchmarks.workloads import Workload, accumulated, once, workloads
+from tests.benchmarks.workloads import CALLS_AGAIN, Workload, workloads
 
 TINY = Options(tree="tiny", seconds=0.0, rounds=1)
 
@@ -76,7 +77,7 @@ def test_a_tree_has_the_leaves_of_its_model(name, leaves, parameters):
 
 def test_every_optimizer_is_a_workload():
     names = {name for name in discover(gradtx) if hasattr(optax, f"scale_by_{name}")}
-    names -= set(EXTRA)  # a step costs what its function costs
+    names -= CALLS_AGAIN
     assert "adam" in names
     assert names <= workloads().keys()
 

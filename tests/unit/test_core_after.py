@@ -29,8 +29,9 @@ def test_only_the_first_has_a_derivative():
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16, jnp.complex64])
-def test_a_slot_that_is_written_last_is_the_same_by_step_and_by_update(dtype):
-    tx = gradtx.optimistic_gradient_descent(0.1)
+@pytest.mark.parametrize("name", ["acprop", "optimistic_gradient_descent"])
+def test_a_slot_that_is_written_last_is_the_same_by_step_and_by_update(name, dtype):
+    tx = getattr(gradtx, name)(0.1)
     p, g = jnp.ones(3, dtype), jnp.array([1.0, -2.0, 1e30]).astype(dtype)
     state = tx.init(p)
     for _ in range(2):
