@@ -91,10 +91,10 @@ def mechanize(
     decays = not (isinstance(weight_decay, float | int) and weight_decay == 0)
     start, stored = initial(), initial(narrow_only=not store_delta)
 
-    def along(g, p, x0, delta, decay):
+    def along(g, p, x0, delta, decay, most):
         g = g + decay * p if decays else g
         before = x0 - p if delta is None else delta
-        return _squarable(jnp.real(jnp.conj(g) * before)), x0, delta
+        return _within(jnp.real(jnp.conj(g) * before), most), x0, delta
 
     def rule(u, p, x0, delta, first, one, share, scale):
         x0 = jnp.where(first, p, x0)
@@ -141,11 +141,14 @@ def mechanize(
         # Not by scale + eps: with a scale of 1e-6 the sum would fall by 1 % a step.
         share = jnp.where(first, 0, 1) / jnp.maximum(scale, jnp.finfo(dtype).tiny)
         slots = [state.x0, state.delta]
-        found, _ = products(updates, slots, params, [decay])
+        # What is too large to be squared is the largest number that is not. No constant:
+        # XLA would make it as large as a leaf, and store it.
+        most = after(float(jnp.finfo(dtype).max) ** 0.5, scale)
+        found, _ = products(updates, slots, params, [decay, most])
         kept = jax.tree.map(_if_there, state.delta, found, is_leaf=is_none)
         rest = jax.tree.map(_if_not, state.delta, found, is_leaf=is_none)
         h = share * sum_of_entries(rest, axis_name) + sum_of_entries(kept, axis_name)
-        h = _squarable(h.astype(dtype))
+        h = _within(h.astype(dtype), most)
         numbers = _learned(state, h, jnp.asarray(betas, dtype), eps, s_init)
         u, inner = tx.update(updates, state.base_optimizer_state, params, **extra)
         # What h was computed from is written over after it is known.
@@ -158,9 +161,7 @@ def mechanize(
     return init, update
 
 
-def _squarable(x):
-    """What is too large to be squared is the largest number that is not."""
-    most = float(jnp.finfo(x.dtype).max) ** 0.5
+def _within(x, most):
     return jnp.clip(x, -most, most)
 
 
