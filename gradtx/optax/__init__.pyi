@@ -231,6 +231,9 @@ from gradtx.optax._adapted import (
     TransformUpdateFn as TransformUpdateExtraArgsFn,
     TransformUpdateFn as TransformUpdateFn,
 )
+from gradtx.perturbations import (
+    multi_normal as multi_normal,
+)
 from gradtx.tree import (
     bias_correction as bias_correction,
     map_params as tree_map_params,

@@ -53,7 +53,7 @@ def _at(path: str, name: str) -> Any:
     own = path.rpartition(".")[2]  # experimental.aggregating is gradtx.aggregating
     homes += [
         getattr(gradtx, home, None)
-        for home in (own, "curvature", "losses", "microbatching")
+        for home in (own, "curvature", "losses", "microbatching", "perturbations")
     ]
     homes += [gradtx.schedules, gradtx.tree]
     for home in homes:

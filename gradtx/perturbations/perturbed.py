@@ -38,9 +38,10 @@ def make_perturbed_fun(
     are the scores. z enters as what it is, not as (y - x) / sigma, of which float32
     would lose the digits where x is large.
 
-    In reverse mode inside of `jit`, XLA's CPU compiler (jax 0.10.2) gives derivatives
-    of an argmax that are too small with 40,000 samples, not with 20,000; `jax.jacfwd`,
-    and reverse mode outside of `jit`, are right. Compare the two before relying on it.
+    On a CPU jaxlib 0.10 makes one kernel of two sums in a row, and gets it wrong where
+    the first is long: compiled derivatives in reverse mode with more than about 10,000
+    samples. `XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type=` (with nothing behind
+    it) switches that off; forward mode and jaxlib 0.11 are right as they are.
 
     Args:
       fun: from a tree of floating arrays to a tree of arrays, integers as well. It is

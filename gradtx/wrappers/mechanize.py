@@ -141,8 +141,8 @@ def mechanize(
         # Not by scale + eps: with a scale of 1e-6 the sum would fall by 1 % a step.
         share = jnp.where(first, 0, 1) / jnp.maximum(scale, jnp.finfo(dtype).tiny)
         slots = [state.x0, state.delta]
-        # What is too large to be squared is the largest number that is not. No constant:
-        # XLA would make it as large as a leaf, and store it.
+        # What is too large to be squared is the largest number that is not. It is no
+        # constant: XLA would make one as large as a leaf, and store it.
         most = after(float(jnp.finfo(dtype).max) ** 0.5, scale)
         found, _ = products(updates, slots, params, [decay, most])
         kept = jax.tree.map(_if_there, state.delta, found, is_leaf=is_none)
