@@ -45,7 +45,7 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
     accumulator_dtype: Any = None,
     *,
     weighted: bool = False,
-    axis_name: AxisName = None,
+    weight_axes: AxisName = None,
 ):
     """Gather the gradients of k micro-batches, then take one step with their mean.
 
@@ -97,7 +97,7 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
         float32 (for float64). A complex parameter has a complex one.
       weighted: whether `update` and `step` take the extra argument `weight`, a number
         at least 0; it is not handed on. A sum is then one of w_i g_i.
-      axis_name: mesh axes whose devices have tokens of their own. Their weights are
+      weight_axes: mesh axes whose devices have tokens of their own. Their weights are
         averaged (one number each time), so that an average over devices inside, as
         `MultiSteps(chain(average_across("data"), opt), ...)` has it, is the mean over
         the tokens of all.
@@ -107,7 +107,7 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
 
     Raises:
       ValueError: if every_k_schedule is below 1 or not whole, accumulator_dtype is not
-        floating, axis_name is given without weights; in a call, if weight is missing
+        floating, weight_axes is given without weights; in a call, if weight is missing
         or negative, given without weighted=True, or differs between devices along an
         axis that is not named.
       TypeError: if opt is not a transformation, or should_skip_update_fn no function.
@@ -144,10 +144,10 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
         raise ValueError(
             f"accumulator_dtype must be floating, got {accumulator_dtype}."
         )
-    if names_of(axis_name) and not weighted:
+    if names_of(weight_axes) and not weighted:
         raise ValueError(
-            f"MultiSteps: axis_name={axis_name!r} is for weights, of which there are "
-            f"none: give weighted=True, or leave it out."
+            f"MultiSteps: weight_axes={weight_axes!r} is for weights, of which there "
+            f"are none: give weighted=True, or leave it out."
         )
 
     def gather(g, acc, first, share, skip=False):
@@ -242,7 +242,7 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
             skips, skip_state = (skip,), in_dtypes(said, skip_state)
         size, total, moved, weights = as_float(seen), (), last, ()
         if weighted:
-            weight, here = weight_of(extra, axis_name)
+            weight, here = weight_of(extra, weight_axes)
             size = total = jnp.where(first, 0, state.weight) + here
             if skips:
                 size = total = jnp.where(skips[0], state.weight, total)

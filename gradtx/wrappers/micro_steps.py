@@ -168,19 +168,19 @@ def with_methods(
     return build
 
 
-def weight_of(extra: dict[str, Any], axis_name: AxisName) -> tuple[Any, Any]:
+def weight_of(extra: dict[str, Any], weight_axes: AxisName) -> tuple[Any, Any]:
     """The weight, taken out of the extra arguments, and its mean over devices."""
     weight = extra.pop("weight", None)
     need_extra(weight=weight)
     check.nonnegative("weight", weight)
     weight = as_float(weight)
-    names, found = names_of(axis_name), varying(weight)
+    names, found = names_of(weight_axes), varying(weight)
     left = sorted(found - {*names})
-    if left and axis_name != ():
+    if left and weight_axes != ():
         raise failure(
             f"weight differs between devices along {left}, which "
-            f"axis_name={axis_name!r} does not name. Name the axis if devices have "
-            f"tokens of their own, or give axis_name=() to have each go by itself."
+            f"weight_axes={weight_axes!r} does not name. Name the axis if devices have "
+            f"tokens of their own, or give weight_axes=() to have each go by itself."
         )
     size = size_of(names)  # an axis that is not there is told
     if not any(name in found or not types_tell((name,)) for name in names):

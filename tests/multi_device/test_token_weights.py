@@ -47,10 +47,10 @@ def averaged(**kwargs):
 @pytest.mark.parametrize("pmap", [False, True])
 @pytest.mark.parametrize("wrapped", ["average_across", "zero1"])
 def test_the_mean_is_over_the_tokens_of_all_devices(wrapped, pmap):
-    tx = averaged(axis_name="data")
+    tx = averaged(weight_axes="data")
     if wrapped == "zero1":
         inner = zero1(gradtx.sgd(1.0), "data")
-        tx = gradtx.MultiSteps(inner, 2, weighted=True, axis_name="data")
+        tx = gradtx.MultiSteps(inner, 2, weighted=True, weight_axes="data")
     expected = -(GRADS * TOKENS).sum() / TOKENS.sum()
     # Sums over sixteen gradients in float32.
     np.testing.assert_allclose(run(tx, pmap), np.full(N, expected), rtol=1e-5)
@@ -61,7 +61,7 @@ def test_the_mean_is_over_the_tokens_of_all_devices(wrapped, pmap):
 def test_weights_that_differ_are_refused_without_a_name():
     with pytest.raises(ValueError, match=r"weight differs between .*\['data'\]"):
         run(averaged())
-    alone = run(averaged(axis_name=()))  # each by its own tokens: it was asked for
+    alone = run(averaged(weight_axes=()))  # each by its own tokens: it was asked for
     plain = -((GRADS * TOKENS).sum(0) / TOKENS.sum(0)).mean()
     np.testing.assert_allclose(alone, np.full(N, plain), rtol=1e-5)
 

@@ -207,8 +207,8 @@ def test_mistakes_are_told():
         tx.step(params, state, params, weight=jnp.ones(2))
     with pytest.raises(ValueError, match=r"MultiSteps: weight= .*weighted=True"):
         plain.step(params, plain.init(params), params, weight=1)
-    with pytest.raises(ValueError, match="axis_name='data' is for weights"):
-        MultiSteps(sgd(1.0), 2, axis_name="data")
-    lost = MultiSteps(sgd(1.0), 2, weighted=True, axis_name="data")
+    with pytest.raises(ValueError, match="weight_axes='data' is for weights"):
+        MultiSteps(sgd(1.0), 2, weight_axes="data")
+    lost = MultiSteps(sgd(1.0), 2, weighted=True, weight_axes="data")
     with pytest.raises(ValueError, match="there is no axis 'data'"):
         lost.step(params, lost.init(params), params, weight=1)

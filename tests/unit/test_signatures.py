@@ -101,6 +101,8 @@ def test_states_have_optaxs_fields():
     assert different == {
         # An EmptyState there; here a schedule's decay can be read.
         "AddDecayedWeightsState": ("count", "weight_decay"),
+        # One more, the weight gathered so far: () where there are none.
+        "MultiStepsState": (*optax.MultiStepsState._fields, "weight"),
     }
 
 
