@@ -1,7 +1,7 @@
 """Libraries that use Optax, run on Optax and on gradtx: are the numbers the same?
 
     pip install blackjax dynamax evosax flax flowjax flowMC gpjax jaxopt \
-        netket numpyro optimistix tfp-nightly optax
+        netket numpyro optimistix tfp-nightly optax chex
     python -m tests.compat.programs     runs each twice, and writes the page
 
 Each script here uses a library as its users do, and prints numbers. It is run by
