@@ -16,6 +16,7 @@ from gradtx.core.pair import GradientTransformationExtraArgs
 from gradtx.core.types import EmptyState, Params, State, Updates
 from gradtx.linesearch import zoom
 from gradtx.optimizers import lbfgs as quasi_newton, optimistic_adam as optimistic
+from gradtx.perturbations import MultiNormal
 from gradtx.transforms.decay import AddDecayedWeightsState
 from gradtx.wrappers import accumulate
 from gradtx.wrappers.micro_steps import MultiStepsTransformation
@@ -157,6 +158,7 @@ PRIVATE: dict[str, Any] = {
     "FLAG_INTERVAL_TOO_SMALL": zoom.SHORT,
     "FLAG_NOT_A_DESCENT_DIRECTION": zoom.NOT_DOWN,
     "FLAG_NO_STEPSIZE_FOUND": zoom.NOT_FOUND,
+    "MultiNormalDiagFromLogScale": MultiNormal,
     "NO_PARAMS_MSG": "This transformation needs params: call "
     "update(updates, state, params).",
     "PRNGKey": jax.Array,

@@ -75,7 +75,7 @@ def multi_normal(loc: Any, log_scale: Any) -> MultiNormal:
         jnp.broadcast_shapes(*(x.shape for x in found))
     except ValueError:
         raise ValueError(
-            f"multi_normal: loc has shape {found[0].shape}, log_scale has "
-            f"{found[1].shape}."
+            f"multi_normal: Incompatible shapes for broadcasting: loc has shape "
+            f"{found[0].shape}, log_scale has {found[1].shape}."
         ) from None
     return MultiNormal(*found)
