@@ -39,7 +39,7 @@ def nnls(
       iters: how many iterations; their number grows as the condition of A.
       unroll: of the loop, as `lax.scan` takes it.
       L: a bound of the largest eigenvalue of A^T A, above 0. By default the smaller of
-        two norms of it, which is some times too large at worst.
+        two norms of it, an upper bound by some factor.
 
     Returns:
       x, of shape (n,) or (n, k), in the dtype of A and b; computed in at least float32.
