@@ -140,7 +140,6 @@ def test_a_change_takes_effect_and_compiles_nothing(params):
     state = gradtx.tree.set(state, learning_rate=0.5)
     update(params, state)
     assert len(traces) == 1
-    assert update._cache_size() == 1
 
 
 def test_outside_of_jit_nothing_compiles_again(params):
@@ -210,12 +209,18 @@ def test_maps_over_hyperparameters(params):
 def test_state_is_a_fixed_point_and_can_be_donated(params):
     tx = inject_hyperparams(gradtx.adam)(LINE, b1=0.8)
     state = tx.init(params)
-    step = jax.jit(tx.step, donate_argnums=(1, 2))
+    traces = []
+
+    def once(grads, state, params):
+        traces.append(1)
+        return tx.step(grads, state, params)
+
+    step = jax.jit(once, donate_argnums=(1, 2))
     first = jax.eval_shape(tx.update, params, state)[1]
     assert jax.tree.structure(first) == jax.tree.structure(state)
     for _ in range(3):
         params, state = step(jax.tree.map(jnp.copy, params), state, params)
-    assert step._cache_size() == 1
+    assert len(traces) == 1
 
 
 def test_donating_the_state_leaves_the_callers_array():
