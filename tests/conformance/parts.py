@@ -37,7 +37,7 @@ def parts_of(tx: Any) -> list[Any]:
     None either for what a wrapped factory makes, as of `inject_hyperparams`: it does
     more than the one that it is shown as.
     """
-    if tx.made_of is None or not inspect.isfunction(tx.call.factory):
+    if getattr(tx, "made_of", None) is None or not inspect.isfunction(tx.call.factory):
         return []
     call = tx.made_of.call
     return list(call.args) if call.factory is gradtx.chain else [tx.made_of]
@@ -67,7 +67,7 @@ def resting_on_others(made: dict[str, Any]) -> set[str]:
 
     Each of those is checked whole, or is an alias of such ones itself.
     """
-    paths = {name: path(tx) for name, tx in made.items()}
+    paths = {name: path(tx) for name, tx in made.items() if tx is not None}
 
     def known(part: Any, name: str) -> bool:
         if getattr(part, "call", None) is None:
