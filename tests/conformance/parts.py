@@ -6,6 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 
 import gradtx
+from gradtx.testing.values import is_matrix
 
 # What a chain does if each of its members does: these are about the arithmetic of one
 # rule. All others are asked of every transformation, such as to be finite for extreme
@@ -83,6 +84,9 @@ def resting_on_others(made: dict[str, Any]) -> set[str]:
 
 # (name, argument) -> why nothing changes with it, or not what has its name.
 IDLE = {
+    ("adafactor", "weight_decay_mask"): "nothing decays",
+    ("dog", "mask"): "nothing decays",
+    ("dowg", "mask"): "nothing decays",
     ("dpsgd", "seed"): "key is given, which goes before it",
     ("dpsgd", "nesterov"): "there is no momentum",
     ("optimistic_adam", "learning_rate"): "it is in the two numbers of the second part",
@@ -126,6 +130,8 @@ def _another(name: str, value: Any) -> Any:
         return jnp.bfloat16
     if name == "axis_name":
         return "shards"
+    if name == "mask" or name.endswith("_mask"):
+        return is_matrix
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
