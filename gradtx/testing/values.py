@@ -116,6 +116,7 @@ VALUES: dict[str, Any] = {
     "adafactor.learning_rate": 0.1,
     "adafactor.min_dim_size_to_factor": 2,
     "adafactor.momentum": 0.9,
+    "add_decayed_weights.weight_decay": 0.01,
     "add_noise.key": 0,
     "adv_optimizer": sgd(0.05),
     "apply_every.k": 2,

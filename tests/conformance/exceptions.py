@@ -65,9 +65,7 @@ INSIDE = ("the axis is named by a member", "updates of the parts")
 # (name, check) -> why it cannot hold, and a pattern of what the check then says, so
 # that an exception hides nothing else. A check that holds nonetheless fails here.
 EXCEPTIONS = {
-    ("acprop", "has_derivatives_by_hyperparameters"): CENTERED,
     ("acprop", "is_finite_on_extreme_gradients"): QUOTIENT,
-    ("adabelief", "has_derivatives_by_hyperparameters"): CENTERED,
     ("add_noise", "agrees_when_leaves_are_split"): (
         "each part has noise of its own",
         "updates of the parts",
@@ -85,24 +83,11 @@ EXCEPTIONS = {
     ("cocob", "takes_complex"): ORDER,
     ("freeze", "refuses_functions_among_params"): MASKS,
     ("identity", "refuses_integer_gradients"): PASSES,
-    ("madgrad", "has_derivatives_by_hyperparameters"): NEAR,
     ("masked", "refuses_functions_among_params"): MASKS,
     ("masked_with_zero", "refuses_functions_among_params"): MASKS,
     ("MultiSteps", "passes_missing_leaves_by"): LATE,
     ("keep_params_nonnegative", "takes_complex"): ORDER,
     ("hutchinson_estimator_diag_hessian", "takes_complex"): REAL,
-    ("lbfgs", "steps_under_infinity_checks"): INFINITE,
-    ("newton", "steps_under_infinity_checks"): INFINITE,
-    ("newton", "takes_complex"): REAL,
-    ("newton", "has_derivatives_by_hyperparameters"): LOOP,
-    ("noisy_sgd", "agrees_when_leaves_are_split"): (
-        "each part has noise of its own",
-        "updates of the parts",
-    ),
-    ("noisy_sgd", "has_derivatives_by_hyperparameters"): (
-        "noise is as large as the root of its variance",
-        "the derivative by eta at .*eta=0",
-    ),
     ("polyak_sgd", "has_derivatives_by_hyperparameters"): (
         "scaled by 0 the gradient stands still, by next to nothing it moves",
         "the derivative by scaling at .*scaling=0",
@@ -110,7 +95,6 @@ EXCEPTIONS = {
     ("projected_whole", "agrees_when_leaves_are_split"): INSIDE,
     ("reduce_on_plateau", "steps_under_infinity_checks"): INFINITE,
     ("rmsprop_centered", "has_derivatives_by_hyperparameters"): STEEP,
-    ("rprop", "takes_complex"): ORDER,
     ("sam", "keeps_bfloat16"): COPIES,
     ("sam", "keeps_float16"): COPIES,
     ("sam_of_many", "keeps_bfloat16"): COPIES,
@@ -137,10 +121,11 @@ EXCEPTIONS = {
     ("scale_by_sophia", "takes_complex"): ORDER,
     ("scale_by_zoom_linesearch", "agrees_when_leaves_are_split"): WHOLE,
     ("scale_by_zoom_linesearch", "steps_under_infinity_checks"): INFINITE,
-    ("sophia", "takes_complex"): ORDER,
     ("scale_by_sm3", "has_derivatives_by_hyperparameters"): JUMPS,
-    ("sm3", "has_derivatives_by_hyperparameters"): JUMPS,
     ("scale", "refuses_integer_gradients"): INTEGERS,
+    ("search_from_one", "agrees_when_leaves_are_split"): WHOLE,
+    ("search_from_one", "has_derivatives_by_hyperparameters"): LOOP,
+    ("search_from_one", "steps_under_infinity_checks"): INFINITE,
     ("stateless", "refuses_integer_gradients"): USERS,
     ("stateless_with_tree_map", "refuses_integer_gradients"): USERS,
 }
