@@ -1,20 +1,18 @@
 """Factors of the updates, one for each leaf."""
 
-from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core import check
 from gradtx.core.axes import need_whole
-from gradtx.core.leafwise import stateless_init
-from gradtx.core.masking import fitting, stands_for_all
-from gradtx.core.numerics import as_float
+from gradtx.core.leafwise import slot_dtype, stateless_init
+from gradtx.core.masking import spread_list, stands_for_all
 from gradtx.core.plan import Inputs, planned
 from gradtx.core.transformation import transformation
-from gradtx.core.trees import absent, failure, leaves_like, leaves_of, paths_of
-
-Factors = Callable[[Any], Any]
+from gradtx.core.trees import absent, failure, leaves_of, paths_of
 
 
 @transformation
@@ -28,33 +26,48 @@ def scale_leaves(factors: Any):
     State: none.
 
     Args:
-      factors: a tree like the updates, of numbers or of arrays that fit their leaf as
-        they are broadcast; or a function from the updates to one. 1 leaves a leaf as it
-        is.
+      factors: a tree like the updates (or a prefix of it) of numbers, or of NumPy
+        arrays that fit their leaf as they are broadcast; or a function from the updates
+        to one. 1 leaves a leaf as it is.
 
     Raises:
       ValueError: a tree or an array that does not fit, or a number that is not finite.
     """
 
-    def prepare(updates, state, params):
-        leaves, treedef = leaves_of(updates)
-        if stands_for_all(updates):
-            return Inputs([updates]), lambda new: state
-        given = factors(updates) if callable(factors) else factors
-        given = leaves_like(treedef, fitting("factors", given, updates), "factors", updates)
-        each: list[Any] = [1.0 if absent(g) else f for g, f in zip(leaves, given, strict=True)]
-        for (path, g), f in zip(paths_of(updates), each, strict=True):
-            if absent(g):
+    def each(tree):
+        """The factor of every leaf, 1 where there is none."""
+        given = factors(tree) if callable(factors) else factors
+        found: list[Any] = []
+        for (path, x), f in zip(
+            paths_of(tree), spread_list("factors", given, tree), strict=True
+        ):
+            if absent(x):
+                found.append(1.0)
                 continue
+            shape = np.shape(x)
             if np.ndim(f) == 0:
                 check.finite(f"factors{path}", f)
-            elif np.broadcast_shapes(np.shape(g), np.shape(f)) != np.shape(g):
-                raise failure(f"factors{path} has shape {np.shape(f)}, the leaf {np.shape(g)}.")
+            elif np.broadcast_shapes(shape, np.shape(f)) != shape:
+                raise failure(
+                    f"factors{path} has shape {np.shape(f)}, and the leaf {shape}."
+                )
             else:
                 need_whole()
-        dtype = as_float(0).dtype
-        used = [np.asarray(f, dtype) for f in each]
-        mask = treedef.unflatten(bool(np.any(f != 1)) for f in used)
-        return Inputs([treedef.unflatten(used)], mask=mask), lambda new: state
+            make = jnp.asarray if isinstance(f, jax.Array) else np.asarray
+            found.append(make(f, slot_dtype(x, real=True)))
+        return found
 
-    return planned(stateless_init, lambda g, f: (f * g, f), prepare, slots=("factor",))
+    def init(params):
+        if not stands_for_all(params):
+            each(params)  # says at once what does not fit
+        return stateless_init(params)
+
+    def prepare(updates, state, params):
+        treedef = leaves_of(updates)[1]
+        used = each(updates)
+        mask = treedef.unflatten(
+            isinstance(f, jax.Array) or bool(np.any(f != 1)) for f in used
+        )
+        return Inputs([treedef.unflatten(used)], mask=mask), lambda _: state
+
+    return planned(init, lambda g, f: (f * g, f), prepare, slots=("factor",))

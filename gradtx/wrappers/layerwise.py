@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from gradtx.core import check
+from gradtx.core.axes import need_whole
 from gradtx.core.call import show
 from gradtx.core.compose import chain
 from gradtx.core.transformation import inner_of, transformation
@@ -61,7 +62,8 @@ def layerwise_decay(
       >>> import jax.numpy as jnp, gradtx
       >>> layers = ["embed", ("blocks", 0), "head"]
       >>> tx = gradtx.layerwise_decay(gradtx.sgd(1.0), layers, 0.5)
-      >>> params = {"embed": jnp.ones(2), "blocks": jnp.ones((2, 3)), "head": jnp.ones(2)}
+      >>> params = {"embed": jnp.ones(2), "blocks": jnp.ones((2, 3))}
+      >>> params["head"] = jnp.ones(2)
       >>> print(tx.table(params))
       layer  factor  leaves  parameters
       0       0.125       1           2
@@ -75,8 +77,8 @@ def layerwise_decay(
     if callable(layers):
         if last is None:
             raise ValueError(
-                f"layerwise_decay: layers is the function {show(layers)}, which does not "
-                f"say how many there are: say last=."
+                f"layerwise_decay: layers is the function {show(layers)}, which does "
+                f"not say how many there are: say last=."
             )
         places = _by_function(layers)
     else:
@@ -91,7 +93,8 @@ def layerwise_decay(
         for (path, _), i in zip(_paths(tree), found, strict=True):
             if i is not None and (np.min(i) < 0 or np.max(i) > top):
                 raise failure(
-                    f"{path!r} is layer {int(np.max(i))}, and the layers are 0 to {top}."
+                    f"{path!r} is layer {np.ravel(i).tolist()}, and the "
+                    f"layers are 0 to {top}."
                 )
         return found, top
 
@@ -147,8 +150,8 @@ def _by_patterns(layers: Sequence[Layer]) -> Callable[[Any], Any]:
         stacked = isinstance(layer, tuple)
         if stacked and not (len(layer) == 2 and isinstance(layer[1], int)):
             raise TypeError(
-                f"layerwise_decay: layer {i} must be a pattern, or a pair of one and the "
-                f"axis that counts layers, got {show(layer):.60}."
+                f"layerwise_decay: layer {i} must be a pattern, or a pair of one and "
+                f"the axis that counts layers, got {show(layer):.60}."
             )
         pattern, axis = layer if isinstance(layer, tuple) else (layer, None)
         name, matches = _matcher(f"layerwise_decay: layer {i}", pattern)
@@ -168,7 +171,11 @@ def _by_patterns(layers: Sequence[Layer]) -> Callable[[Any], Any]:
                 )
         sizes = [1] * len(matchers)
         for k, (name, _, axis) in enumerate(matchers):
-            here = [x for x, c in zip(paths, chosen, strict=True) if c == k and x[1] is not None]
+            here = [
+                x
+                for x, c in zip(paths, chosen, strict=True)
+                if c == k and x[1] is not None
+            ]
             if not here and not _is_part(tree):
                 raise failure(f"layer {name!r} has no parameter.")
             if axis is not None:
@@ -187,7 +194,8 @@ def _by_patterns(layers: Sequence[Layer]) -> Callable[[Any], Any]:
 
 def _length(name: str, leaves: list[Any], axis: int) -> int:
     """How many layers a stack has."""
-    lengths = {}
+    need_whole()  # of a share the axis is another one
+    lengths: dict[int, str] = {}
     for path, leaf in leaves:
         shape = np.shape(leaf)
         if not -len(shape) <= axis < len(shape):

@@ -107,7 +107,9 @@ def check_no_decay(place: str, tx: Any) -> None:
             continue
         for name in ("weight_decay", "weight_decay_rate"):
             value = arguments.get(name)
-            if value is not None and not (isinstance(value, float | int) and value == 0):
+            if value is not None and not (
+                isinstance(value, float | int) and value == 0
+            ):
                 raise ValueError(
                     f"{place}: {call.name} decays the weights itself, with "
                     f"{name}={show(value)}: give it {name}=0.0."

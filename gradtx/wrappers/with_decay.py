@@ -122,12 +122,15 @@ class Decay(Remembered):
                 f"{call.name}: {name} is {self!r}, which only a weight decay can be."
             )
         outer = inspect.signature(call.factory).bind(*call.args, **call.kwargs)
+        assert self.call is not None
         own = inspect.signature(decay).bind(*self.call.args, **self.call.kwargs)
         given = dict(own.arguments)
         for other in ("mask", "weight_decay_mask"):
             mask = outer.arguments.get(other)
             if mask is not None and given.setdefault("mask", mask) is not mask:
-                raise ValueError(f"{call.name}: {other} is given, and decay has a mask.")
+                raise ValueError(
+                    f"{call.name}: {other} is given, and decay has a mask."
+                )
         outer.arguments[name] = 0.0
         plain = call.factory(*outer.args, **outer.kwargs)
         return with_decay(plain, given.pop("value"), **given)
