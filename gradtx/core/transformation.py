@@ -97,6 +97,8 @@ def _in_place(call: Call) -> Callable[[], Any] | None:
     given = (*call.args, *call.kwargs.values())
     if not any(hasattr(value, "in_place_of") for value in given):
         return None
+    if not inspect.isfunction(call.factory):  # inject_hyperparams hands it on
+        return None
     for name, value in call.bound.arguments.items():
         if hasattr(value, "in_place_of"):
             return functools.partial(value.in_place_of, name, call)

@@ -27,8 +27,9 @@ def scale_leaves(factors: Any):
 
     Args:
       factors: a tree like the updates (or a prefix of it) of numbers, or of NumPy
-        arrays that fit their leaf as they are broadcast; or a function from the updates
-        to one. 1 leaves a leaf as it is.
+        arrays that fit their leaf as they are broadcast; or a function from the
+        parameters (the updates, if `update` gets none) to one. 1 leaves a leaf as it
+        is.
 
     Raises:
       ValueError: a tree or an array that does not fit, or a number that is not finite.
@@ -64,7 +65,7 @@ def scale_leaves(factors: Any):
 
     def prepare(updates, state, params):
         treedef = leaves_of(updates)[1]
-        used = each(updates)
+        used = each(updates if params is None else params)
         mask = treedef.unflatten(
             isinstance(f, jax.Array) or bool(np.any(f != 1)) for f in used
         )

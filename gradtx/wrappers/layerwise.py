@@ -171,11 +171,7 @@ def _by_patterns(layers: Sequence[Layer]) -> Callable[[Any], Any]:
                 )
         sizes = [1] * len(matchers)
         for k, (name, _, axis) in enumerate(matchers):
-            here = [
-                x
-                for x, c in zip(paths, chosen, strict=True)
-                if c == k and x[1] is not None
-            ]
+            here = [x for x, c in zip(paths, chosen, strict=True) if c == k]
             if not here and not _is_part(tree):
                 raise failure(f"layer {name!r} has no parameter.")
             if axis is not None:
@@ -197,6 +193,8 @@ def _length(name: str, leaves: list[Any], axis: int) -> int:
     need_whole()  # of a share the axis is another one
     lengths: dict[int, str] = {}
     for path, leaf in leaves:
+        if leaf is None:
+            continue
         shape = np.shape(leaf)
         if not -len(shape) <= axis < len(shape):
             raise failure(f"{path!r} has shape {shape}, and no axis {axis} of layers.")
@@ -207,7 +205,13 @@ def _length(name: str, leaves: list[Any], axis: int) -> int:
             + ", ".join(f"{n} in {path!r}" for n, path in lengths.items())
             + "."
         )
-    return next(iter(lengths), 1)
+    if not lengths:
+        raise failure(
+            f"the layers of {name!r} cannot be counted: there is none of its leaves "
+            f"here. Put layerwise_decay around what takes them out, and give update "
+            f"the parameters."
+        )
+    return next(iter(lengths))
 
 
 def _along(start: int, size: int, axis: int | None, leaf: Any) -> Any:
