@@ -159,6 +159,8 @@ def _by_patterns(layers: Sequence[Layer]) -> Callable[[Any], Any]:
 
     def places(tree: Any) -> tuple[list[Any], int]:
         paths = list(_paths(tree))
+        if not paths:  # nothing to place, as where state_sharding asks for the state
+            return [], 0
         chosen = [
             next((k for k, (_, m, _) in enumerate(matchers) if m(path, leaf)), None)
             for path, leaf in paths

@@ -103,6 +103,17 @@ def test_a_stack_that_is_out_of_sight_is_not_guessed():
         tx.init({**PARAMS, "blocks": jnp.ones((3, 2))})
 
 
+def test_its_state_is_laid_out_as_the_optimizers():
+    sizes = {"embed": 4, "blocks": 6, "head": 2}
+    params = {key: jnp.ones((n, 2)) for key, n in sizes.items()}
+    mesh = jax.sharding.AbstractMesh((2,), ("data",))
+    split = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+    layout, adam = jax.tree.map(lambda p: split, params), gradtx.adam(0.1)
+    tx = gradtx.layerwise_decay(adam, ["embed", ("blocks", 0), "head"])
+    found = gradtx.distributed.state_sharding(tx, params, layout)
+    assert found[0] == gradtx.distributed.state_sharding(adam, params, layout)
+
+
 REFUSED = [
     (LAYERS[1:], {}, "no layer has 'embed'"),
     ([*LAYERS, "neck"], {}, "layer 'neck' has no parameter"),
