@@ -46,7 +46,8 @@ def hyperball(
     the angle, sqrt(2 rate decay) or so, be what it is.
 
     A leaf of zeros has no norm to keep and takes the optimizer's steps as they are, as
-    do all that are left out. A step of zeros moves nothing.
+    do all that are left out. A step of zeros moves nothing. Layers that are stacked in
+    one leaf, as for `scan`, have one norm together.
 
     State: the inner one, a number for each matrix, and one int32. `update` needs
     params.
@@ -67,7 +68,7 @@ def hyperball(
       TypeError: if inner is not a transformation.
 
     Source: Wen et al., Fantastic pretraining optimizers and where to find them II:
-    hyperball optimization (2026), the equation of its section 2.
+    hyperball optimization (2026), in the form of the authors' notes of 2025.
 
     Example:
       >>> import jax.numpy as jnp, gradtx
