@@ -73,6 +73,7 @@ from gradtx.transforms.schedule_free import (
     schedule_free as schedule_free,
     schedule_free_eval_params as schedule_free_eval_params,
 )
+from gradtx.transforms.shrink import ShrinkWeightsState as ShrinkWeightsState
 from gradtx.transforms.stateless import (
     identity as identity,
     set_to_zero as set_to_zero,

@@ -18,6 +18,11 @@ from gradtx.wrappers.freeze import (
     selective_transform as selective_transform,
 )
 from gradtx.wrappers.groups import groups as groups
+from gradtx.wrappers.hyperball import (
+    KeepNormsState as KeepNormsState,
+    hyperball as hyperball,
+)
+from gradtx.wrappers.layerwise import layerwise_decay as layerwise_decay
 from gradtx.wrappers.lookahead import (
     LookaheadParams as LookaheadParams,
     LookaheadState as LookaheadState,
@@ -37,6 +42,7 @@ from gradtx.wrappers.monitor import (
     monitor as monitor,
     snapshot as snapshot,
 )
+from gradtx.wrappers.mup import mup_scale as mup_scale
 from gradtx.wrappers.project import project as project
 from gradtx.wrappers.sam import SAMState as SAMState, sam as sam
 from gradtx.wrappers.skip import (
@@ -52,3 +58,4 @@ from gradtx.wrappers.split_complex import (
     SplitRealAndImaginaryState as SplitRealAndImaginaryState,
     split_real_and_imaginary as split_real_and_imaginary,
 )
+from gradtx.wrappers.with_decay import decay as decay, with_decay as with_decay

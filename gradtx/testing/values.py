@@ -32,6 +32,11 @@ def rank(tree: Any) -> Any:
     return jax.tree.map(lambda x: "matrix" if np.ndim(x) == 2 else "other", tree)
 
 
+def layer_of(path: str, leaf: Any) -> int:
+    """The layer of a leaf: its number of dimensions, at most 2."""
+    return min(np.ndim(leaf), 2)
+
+
 def every_other(step: Any) -> Any:
     """A condition: the steps 0, 2, 4, ..."""
     return step % 2 == 0
@@ -143,6 +148,9 @@ VALUES: dict[str, Any] = {
     "key": 0,
     "l2_norm_clip": 1.0,
     "learning_rate": 0.1,
+    "layerwise_decay.decay": 0.75,
+    "layerwise_decay.last": 3,
+    "layers": layer_of,
     "mask": is_matrix,
     "max_backtracking_steps": 10,
     "max_consecutive_errors": 3,
@@ -153,6 +161,9 @@ VALUES: dict[str, Any] = {
     "measure_name": "size",
     "measures": {"size": tree.norm, "average": measure_with_ema(tree.norm, 0.9)},
     "momentum": 0.9,
+    # One shape for all leaves: hidden, with steps half as long.
+    "mup_scale.base": jax.ShapeDtypeStruct((2, 2), jnp.float32),
+    "mup_scale.model": jax.ShapeDtypeStruct((4, 8), jnp.float32),
     "named_chain.transforms": (("halve", sgd(0.5)), ("descend", _inner)),
     "noise_multiplier": 0.5,
     "opt": _inner,
@@ -180,6 +191,10 @@ VALUES: dict[str, Any] = {
     "sync_period": 2,
     "threshold": 1.0,
     "weight_decay": 0.01,
+    "with_decay.inner": sgd(falling, momentum=0.9),
+    "with_decay.kind": "corrected",
+    "with_decay.normalized": is_matrix,
+    "with_decay.peak": 0.1,
 }
 
 # Parameters that a factory's transformation is used with, from a tree of arrays.
@@ -271,6 +286,8 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "l2": _NONNEGATIVE,
     "lamb": _NONNEGATIVE,
     "lambd": _NONNEGATIVE,
+    "layerwise_decay.decay": (0.0, 1.5, -0.1, _nan),
+    "last": (-1, 1.5),
     "learning_rate": _FINITE,
     "max_backtracking_steps": (-1, 1.5),
     "max_cg_steps": (0, -1, 1.5),
@@ -286,6 +303,7 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "momentum_decay": _NONNEGATIVE,
     "noise_multiplier": _NONNEGATIVE,
     "patience": (0, -1, 1.5),
+    "peak": _POSITIVE,
     "print_win_rate_every_n_steps": (-1, 1.5),
     "mode": ("soft",),
     "min_dim_size_to_factor": (-1, 1.5),

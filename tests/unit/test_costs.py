@@ -87,5 +87,8 @@ def test_what_a_wrapper_adds():
     assert step("clipped_adamw") <= plain + 4.1
     assert step("finite_adamw") <= plain + 4.1
     assert step("zero_nans_adamw") <= plain + 4.1
+    # No kind of decay and no factor of a leaf takes another pass.
+    for name in ("cautiously_decayed", "corrected", "layerwise", "mup"):
+        assert step(f"{name}_adamw") <= plain + 0.1
     # Read the gradient, read and write the accumulator.
     assert step("accumulated_adamw") <= plain + 12.1
