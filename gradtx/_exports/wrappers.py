@@ -1,6 +1,11 @@
 """The public names of the wrappers, each once."""
 
 from gradtx.wrappers.accumulate import MultiSteps as MultiSteps
+from gradtx.wrappers.averages import (
+    AverageWeightsState as AverageWeightsState,
+    average_weights as average_weights,
+    eval_params as eval_params,
+)
 from gradtx.wrappers.cautious import (
     CautiousState as CautiousState,
     cautious as cautious,
@@ -17,6 +22,7 @@ from gradtx.wrappers.freeze import (
     freeze as freeze,
     selective_transform as selective_transform,
 )
+from gradtx.wrappers.gpa import GPAState as GPAState, gpa as gpa
 from gradtx.wrappers.groups import groups as groups
 from gradtx.wrappers.lookahead import (
     LookaheadParams as LookaheadParams,
