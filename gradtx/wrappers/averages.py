@@ -263,7 +263,7 @@ def _ring(window: int) -> Slot:
     def init(p: Any) -> Any:
         if not is_inexact(dtype_of(p)):
             return None
-        return jnp.broadcast_to(jnp.zeros_like(p), (window, *jnp.shape(p)))
+        return jnp.broadcast_to(jnp.zeros_like(p, dtype_of(p)), (window, *jnp.shape(p)))
 
     return Slot(init, like_param=False)
 

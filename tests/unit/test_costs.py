@@ -89,3 +89,5 @@ def test_what_a_wrapper_adds():
     assert step("zero_nans_adamw") <= plain + 4.1
     # Read the gradient, read and write the accumulator.
     assert step("accumulated_adamw") <= plain + 12.1
+    # Read the new parameter, read and write the average.
+    assert step("average_adamw") <= plain + 12.1
