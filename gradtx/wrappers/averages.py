@@ -74,9 +74,9 @@ def average_weights(
     a parameter, and nothing in between. With start or every it does so in a branch of
     `lax.cond`: other steps do not touch the average.
 
-    Put it around the whole optimizer, inside or outside of `MultiSteps` and
-    `apply_if_finite`: a micro-batch, or a step left out, is no step. What else leaves
-    steps out goes around it. What is chained behind it the average does not see.
+    Put it around the whole optimizer, inside or outside of `MultiSteps` and of what
+    leaves out steps, as `apply_if_finite` does: a micro-batch, or a step left out, is
+    no step. What is chained behind it the average does not see.
 
     State: one array per parameter (k of the parameter's dtype with a window), two
     int32, one number, and the inner state.
@@ -301,21 +301,28 @@ def _put(params: Any, average: Any, place: Any) -> Any:
 
 
 def _took_a_step(before: State, after: State) -> jax.Array | None:
-    """Whether a step was taken, as far as the inner state says, by what it was."""
+    """Whether a step was taken, by what wrappers inside keep of it; None if none does.
+
+    `total_skipped` in a state is how many steps it has left out.
+    """
 
     def is_one(x: Any) -> bool:
-        return isinstance(x, MultiStepsState | ApplyIfFiniteState)
+        kinds = MultiStepsState, ApplyIfFiniteState
+        return isinstance(x, kinds) or "total_skipped" in getattr(x, "_fields", ())
 
     found = []
     flat = [jax.tree.leaves(state, is_leaf=is_one) for state in (before, after)]
     for old, new in zip(*flat, strict=True):
+        inner = "inner_state"
         if isinstance(new, MultiStepsState):
             took = new.gradient_step != old.gradient_step
-            deeper = _took_a_step(old.inner_opt_state, new.inner_opt_state)
+            inner = "inner_opt_state"
         elif isinstance(new, ApplyIfFiniteState):
             took = new.last_finite
-            deeper = _took_a_step(old.inner_state, new.inner_state)
+        elif is_one(new):
+            took = new.total_skipped == old.total_skipped
         else:
             continue
+        deeper = _took_a_step(getattr(old, inner, ()), getattr(new, inner, ()))
         found.append(took if deeper is None else took & deeper)
     return functools.reduce(jnp.logical_or, found) if found else None

@@ -1,5 +1,7 @@
 """Averages of weights: the definition over the path, however it is wrapped."""
 
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +18,7 @@ SGD = gradtx.sgd(0.05, momentum=0.9)
 
 def growing(n):
     """A decay that warms up: 1/10, 2/11, ... up to 0.9."""
+    n = jnp.asarray(n, float)  # whole numbers of 4 bytes divide in float32
     return jnp.minimum(0.9, (1 + n) / (10 + n))
 
 
@@ -67,6 +70,7 @@ KINDS = {
     "short": {"decay": 0.5},
     "none": {"decay": 0.0},
     "warmed up": {"decay": growing},
+    "as PyTorch": {"decay": lambda n: jnp.where(n == 0, 0.0, 0.8)},
     "polyak": {"decay": "polyak"},
     "window": {"window": 4},
     "tail": {"decay": 0.8, "start": 7},
@@ -80,9 +84,9 @@ def test_the_average_is_that_of_its_definition(name):
     with jax.enable_x64(True):
         tx = gradtx.average_weights(SGD, **KINDS[name])
         path, averages = followed(tx, *map(as_arrays, (params, grads)))
-    for key in params:
-        expected = desired(path[key], **KINDS[name])
-        np.testing.assert_allclose(averages[key], expected, rtol=TOLERANCE)
+        for key in params:
+            expected = desired(path[key], **KINDS[name])
+            np.testing.assert_allclose(averages[key], expected, rtol=TOLERANCE)
 
 
 # By update it may see parameters before their last rounding: XLA leaves a rounding to
@@ -145,6 +149,43 @@ def test_a_step_that_is_left_out_is_no_entry():
         path, averages = followed(tx, params, grads)
         expected = (path["w"][0] + path["w"][2]) / 2
         np.testing.assert_allclose(averages["w"][2], expected, rtol=1e-6)
+
+
+class CountedState(NamedTuple):
+    total_skipped: jax.Array  # steps left out so far
+    inner_state: Any
+
+
+@gradtx.transformation
+def on_even_steps(tx):
+    """A wrapper that says in its state which steps it has left out."""
+
+    def init(params):
+        return {"t": 0}, CountedState(0, tx.init(params))
+
+    def update(updates, state, params=None):
+        t, counted = state[0]["t"], state[1]
+        zeros = jax.tree.map(jnp.zeros_like, updates)
+        new, inner = tx.update(updates, counted.inner_state, params)
+        even = t % 2 == 0
+        new, inner = jax.tree.map(
+            lambda x, y: jnp.where(even, x, y),
+            (new, inner),
+            (zeros, counted.inner_state),
+        )
+        skipped = jnp.where(even, counted.total_skipped, counted.total_skipped + 1)
+        return new, ({"t": t + 1}, CountedState(skipped, inner))
+
+    return init, update
+
+
+def test_a_wrapper_of_another_may_count_what_it_leaves_out():
+    params, grads = map(as_arrays, example(steps=4))
+    tx = gradtx.average_weights(on_even_steps(SGD), "polyak")
+    path, averages = followed(tx, params, grads)
+    for key in params:
+        expected = (path[key][0] + path[key][2]) / 2
+        np.testing.assert_allclose(averages[key][3], expected, rtol=1e-6)
 
 
 def around(tx):
