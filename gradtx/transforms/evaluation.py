@@ -72,7 +72,8 @@ def evaluated(
         for path, inner in get_all_with_path(state, kind)
     ]
     if not found:
-        kinds = " or ".join(("a " + ", ".join(readers)).rsplit(", ", 1))
+        names = ", ".join(readers)
+        kinds = f"a {names}" if len(readers) == 1 else f"one of {names}"
         raise ValueError(
             f"{name} needs a state with {kinds} in it, as {makers} makes it, got a "
             f"{type(state).__name__}."

@@ -73,7 +73,8 @@ def gpa(base_optimizer: Any, mu_x: Scalar = 0.9, mu_y: Scalar = 0.8):
       TypeError: a base_optimizer that is no transformation.
 
     Source: Defazio et al., Smoothing DiLoCo with primal averaging for faster training
-    of LLMs (2025), arXiv 2512.17131.
+    of LLMs (2025), arXiv 2512.17131. There mu_y may be 0, gradients at z; that is
+    `average_weights`, but for the start.
 
     Example:
       >>> import gradtx

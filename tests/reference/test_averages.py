@@ -218,7 +218,7 @@ def test_the_average_is_found_in_a_state(name):
 def test_a_state_without_an_average_or_with_two_is_refused():
     p = jnp.ones(2)
     with pytest.raises(
-        ValueError, match="eval_params needs a state with a AverageWeightsState"
+        ValueError, match="eval_params needs a state with one of AverageWeightsState"
     ):
         gradtx.eval_params(SGD.init(p), p)
     two = gradtx.average_weights(gradtx.schedule_free_sgd())
@@ -230,11 +230,22 @@ def test_a_state_without_an_average_or_with_two_is_refused():
         gradtx.eval_params(two.init(p), p, part=1.5)
 
 
-def test_one_name_answers_for_schedule_free():
-    tx, p = gradtx.chain(gradtx.schedule_free_sgd(0.5)), jnp.array([1.0, 2.0])
-    p, state = tx.step(jnp.ones(2), tx.init(p), p)
-    expected = gradtx.schedule_free_eval_params(state, p)
-    np.testing.assert_array_equal(gradtx.eval_params(state, p), expected)
+@pytest.mark.parametrize(
+    ("tx", "own"),
+    [
+        (gradtx.schedule_free_sgd(0.5), gradtx.schedule_free_eval_params),
+        (gradtx.asgd(0.5, t0=0.0), gradtx.asgd_eval_params),
+    ],
+    ids=["schedule_free", "asgd"],
+)
+def test_one_name_answers_for_others(tx, own):
+    tx, p = gradtx.chain(tx), jnp.array([1.0, 2.0])
+    state = tx.init(p)
+    for _ in range(4):
+        p, state = tx.step(jnp.ones(2), state, p)
+    found = gradtx.eval_params(state, p)
+    np.testing.assert_array_equal(found, own(state, p))
+    assert np.all(found > p)
 
 
 def test_a_part_of_the_average_and_the_rest_of_the_parameters():
