@@ -4,7 +4,6 @@ from gradtx.wrappers.accumulate import MultiSteps as MultiSteps
 from gradtx.wrappers.averages import (
     AverageWeightsState as AverageWeightsState,
     average_weights as average_weights,
-    eval_params as eval_params,
 )
 from gradtx.wrappers.cautious import (
     CautiousState as CautiousState,
@@ -17,6 +16,7 @@ from gradtx.wrappers.conditional import (
     conditionally_mask as conditionally_mask,
     conditionally_transform as conditionally_transform,
 )
+from gradtx.wrappers.eval_params import eval_params as eval_params
 from gradtx.wrappers.flatten import flatten as flatten
 from gradtx.wrappers.freeze import (
     freeze as freeze,

@@ -24,11 +24,9 @@ from gradtx.core.trees import (
     leaves_of,
     map_present,
 )
-from gradtx.core.types import Params, Scalar, ScalarOrSchedule, State
+from gradtx.core.types import Params, ScalarOrSchedule, State
 from gradtx.core.widths import handed_out
-from gradtx.transforms import schedule_free
-from gradtx.transforms.evaluation import Reader, evaluated
-from gradtx.wrappers import gpa
+from gradtx.transforms.evaluation import Reader
 from gradtx.wrappers.accumulate import MultiStepsState
 from gradtx.wrappers.inner import one_of
 from gradtx.wrappers.skip import ApplyIfFiniteState
@@ -44,6 +42,17 @@ class AverageWeightsState(NamedTuple):
     inner_state: State  # the inner transformation's
     # With a window, weight is how many entries there are, and average has them along a
     # new first axis, in the parameters' dtypes.
+
+
+def _read(state: AverageWeightsState, p: jax.Array, average: jax.Array) -> jax.Array:
+    wide = p.astype(compute_dtype(p.dtype))
+    if average.ndim > p.ndim:  # a window: what is not there yet is 0
+        count = jnp.maximum(state.weight, 1).astype(wide.real.dtype)
+        average = jnp.sum(average.astype(wide.dtype), axis=0) / count
+    return jnp.where(state.weight > 0, average, wide)
+
+
+READER = Reader(("average",), _read)
 
 
 @transformation
@@ -179,61 +188,6 @@ def average_weights(
         return params, follow(state, params, inner_state)
 
     return init, update, step
-
-
-def eval_params(state: State, params: Params, part: Scalar = 1.0) -> Params:
-    """The parameters to evaluate and to store: the average that a state keeps.
-
-    That of `average_weights`, of `gpa`, of `schedule_free` and its kin or of `asgd`,
-    wherever it is: within a chain, `MultiSteps`, `masked`, `partition`,
-    `inject_hyperparams`, and in a state of `zero1` outside of `shard_map`. Before the
-    first entry it is the parameters themselves.
-
-    Args:
-      state: of the transformation that took the step.
-      params: the parameters of that step. Those that a mask has taken out, and those
-        of whole numbers, are handed on as they are.
-      part: of the average, in [0, 1]; the rest is of params. Some end a training with
-        0.6 of an average over its last 150 steps.
-
-    Returns:
-      A tree like the parameters, in their dtypes.
-
-    Raises:
-      ValueError: there is no average, two are about one parameter, or a part that is
-        no fraction.
-
-    Example:
-      >>> import jax.numpy as jnp, gradtx
-      >>> tx = gradtx.MultiSteps(gradtx.average_weights(gradtx.sgd(1.0), "polyak"), 1)
-      >>> params = jnp.zeros(1)
-      >>> state = tx.init(params)
-      >>> for _ in range(3):
-      ...     params, state = tx.step(-jnp.ones(1), state, params)
-      >>> gradtx.eval_params(state, params), gradtx.eval_params(state, params, part=0.5)
-      (Array([2.], dtype=float32), Array([2.5], dtype=float32))
-    """
-    check.fraction("part", part)
-    readers = {
-        "AverageWeightsState": Reader(("average",), _read),
-        "GPAState": gpa.READER,
-        "ScheduleFreeState": schedule_free.READER,
-        "ScaleByAsgdState": Reader(("average",), _as_stored),
-    }
-    makers = "average_weights, gpa, schedule_free or asgd"
-    return evaluated("eval_params", readers, makers, state, params, part)
-
-
-def _read(state: AverageWeightsState, p: jax.Array, average: jax.Array) -> jax.Array:
-    wide = p.astype(compute_dtype(p.dtype))
-    if average.ndim > p.ndim:  # a window: what is not there yet is 0
-        count = jnp.maximum(state.weight, 1).astype(wide.real.dtype)
-        average = jnp.sum(average.astype(wide.dtype), axis=0) / count
-    return jnp.where(state.weight > 0, average, wide)
-
-
-def _as_stored(state: State, p: jax.Array, average: jax.Array) -> jax.Array:
-    return average.astype(compute_dtype(average.dtype))
 
 
 def _check_kind(decay: Any, window: Any) -> Any:
