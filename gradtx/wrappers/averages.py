@@ -27,8 +27,8 @@ from gradtx.core.trees import (
 from gradtx.core.types import Params, ScalarOrSchedule, State
 from gradtx.core.widths import handed_out
 from gradtx.transforms.evaluation import Reader
-from gradtx.wrappers.accumulate import MultiStepsState
 from gradtx.wrappers.inner import one_of
+from gradtx.wrappers.micro_steps import MultiStepsState
 from gradtx.wrappers.skip import ApplyIfFiniteState
 
 DECAY = 0.999
