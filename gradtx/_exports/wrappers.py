@@ -1,6 +1,10 @@
 """The public names of the wrappers, each once."""
 
 from gradtx.wrappers.accumulate import MultiSteps as MultiSteps
+from gradtx.wrappers.averages import (
+    AverageWeightsState as AverageWeightsState,
+    average_weights as average_weights,
+)
 from gradtx.wrappers.cautious import (
     CautiousState as CautiousState,
     cautious as cautious,
@@ -12,11 +16,13 @@ from gradtx.wrappers.conditional import (
     conditionally_mask as conditionally_mask,
     conditionally_transform as conditionally_transform,
 )
+from gradtx.wrappers.eval_params import eval_params as eval_params
 from gradtx.wrappers.flatten import flatten as flatten
 from gradtx.wrappers.freeze import (
     freeze as freeze,
     selective_transform as selective_transform,
 )
+from gradtx.wrappers.gpa import GPAState as GPAState, gpa as gpa
 from gradtx.wrappers.groups import groups as groups
 from gradtx.wrappers.hyperball import (
     KeepNormsState as KeepNormsState,

@@ -21,7 +21,9 @@ from .given import (
 )
 from .minimum import (
     ACCUMULATED,
+    SNAPSHOT,
     SYNC,
+    WINDOW,
     Minimum,
     accumulated,
     all_twice,
@@ -29,6 +31,7 @@ from .minimum import (
     examples_once,
     gradients_twice,
     once,
+    snapshots,
     synchronized,
 )
 
@@ -178,6 +181,17 @@ COMBINATIONS = (
         cycle=SYNC,
         params=two_sets,
     ),
+    Workload(
+        "average_adamw", lambda lib: lib.average_weights(adamw(lib)), in_optax=False
+    ),
+    Workload(
+        "window_adamw",
+        lambda lib: lib.average_weights(adamw(lib), window=WINDOW, every=SNAPSHOT),
+        minimum=snapshots,
+        cycle=SNAPSHOT,
+        in_optax=False,
+    ),
+    Workload("gpa_adamw", lambda lib: lib.gpa(adamw(lib)), in_optax=False),
     Workload(
         "conditional_adamw",
         lambda lib: lib.conditionally_mask(adamw(lib), every_other),

@@ -92,3 +92,5 @@ def test_what_a_wrapper_adds():
         assert step(f"{name}_adamw") <= plain + 0.1
     # Read the gradient, read and write the accumulator.
     assert step("accumulated_adamw") <= plain + 12.1
+    # Read the new parameter, read and write the average.
+    assert step("average_adamw") <= plain + 12.1
