@@ -211,13 +211,18 @@ def types_tell(names: Names) -> bool:
     return set(names) <= varying(lax.axis_index(names))
 
 
-def axes_of_each(tree: Any, axis_name: AxisNames) -> list[Names]:
-    """The axes over which each leaf is split; none of a leaf that is not there."""
+def need_together() -> None:
+    """Raise if devices have different leaves: for what decides for all of them."""
     if _apart.get():
         raise failure(
             "looks at all leaves, of which zero1(..., whole_leaves=True) gives each "
             "device some. Leave it out, or do without whole_leaves."
         )
+
+
+def axes_of_each(tree: Any, axis_name: AxisNames) -> list[Names]:
+    """The axes over which each leaf is split; none of a leaf that is not there."""
+    need_together()
     leaves = leaves_of(tree)[0]
     if not axis_name and not splits() and not any(map(_varies, leaves)):
         return [()] * len(leaves)  # as on one device
@@ -254,6 +259,27 @@ def across(x: Any, names: Iterable[str]) -> Any:
     """The sum over the devices along the axes."""
     names = tuple(names)
     return lax.psum(x, names) if names else x
+
+
+def mean_across(name: str, x: jax.Array, axis_name: AxisName, hint: str) -> jax.Array:
+    """The mean over devices of a number; itself where it is the same on all of them.
+
+    Args:
+      name: of the number, for the error.
+      x: a scalar.
+      axis_name: the axes along which it may differ; with () each device has its own.
+      hint: what to say where it differs along another.
+
+    Raises:
+      ValueError: it differs along an axis that is not named, or an axis is not there.
+    """
+    names, found = names_of(axis_name), varying(x)
+    left = sorted(found - {*names})
+    if left and axis_name != ():
+        raise failure(f"{name} differs between devices along {left}, which {hint}")
+    size_of(names)  # an axis that is not there is told
+    names = tuple(n for n in names if n in found or not types_tell((n,)))
+    return across(x, names) / size_of(names) if names else x
 
 
 def as_varying(x: jax.Array, names: Names) -> jax.Array:
