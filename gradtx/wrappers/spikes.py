@@ -168,7 +168,7 @@ def _loss(updates: Any, value: Any, axis_name: AxisNames) -> tuple[jax.Array, fl
     """The loss of all devices, and the part of it that its last digit makes."""
     if value is None:
         raise failure(
-            "needs value, the loss: call tx.update(updates, state, params, "
+            "the loss is missing: call tx.update(updates, state, params, "
             'value=loss), or look at of="grad_norm" alone.'
         )
     check.scalar("value", value)
