@@ -103,12 +103,13 @@ def clip_by_history(
         check_state(state, ClipByHistoryState)
         norms, count = state
         size = norm(updates, axis_name=axis_name).astype(norms.dtype)
-        if multiple is None:
-            limit, counted = quantile_of(norms, count, quantile), size
-        else:
+        if multiple is not None:
             limit = multiple * mean_of(norms, count)
             limit = jnp.minimum(limit, jnp.finfo(norms.dtype).max)
             counted = jnp.where(count < least, size, jnp.minimum(size, limit))
+        else:
+            assert quantile is not None  # one of them is there
+            limit, counted = quantile_of(norms, count, quantile), size
         factor = jnp.where(count < least, 1, shrinking(size, limit, limit))
         enters = (size > 0) & jnp.isfinite(size)
         new = ClipByHistoryState(

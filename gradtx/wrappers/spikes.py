@@ -67,18 +67,19 @@ def skip_spikes(
 
     The inner transformation runs inside of `lax.cond`, as in `apply_if_finite`.
 
-    Around `MultiSteps` it judges each micro-batch. Inside of it, it judges the mean
-    gradient, but the loss of the last micro-batch only: give
-    `of="grad_norm"` there, or the mean loss as `value` of the last. `loss_scaling` goes
-    around it, not inside, where it would not see the steps that overflow.
+    Around `MultiSteps` it judges each micro-batch, and one that is left out is none of
+    the k. Inside of it, it judges the mean gradient, but the loss of the last
+    micro-batch only: give `of="grad_norm"` there, or the mean loss as `value` of the
+    last. `loss_scaling` goes around it, not inside, where it would not see the steps
+    that overflow; a `clip_by_global_norm` goes inside, or no norm is beyond another.
 
     State: `window` numbers for each of `of`, three int32, and the inner state.
 
     Args:
       inner: the transformation that takes the other steps.
       window: how many steps count, a whole number from 2. 128 is what OLMo takes.
-      sigmas: how many deviations are too many, above 0; 6, as OLMo has it, are not
-        reached by chance, also where the values have long tails.
+      sigmas: how many deviations are too many, above 0; 6, as OLMo has it: normal
+        values are beyond once in 1e9 steps.
       of: what is looked at: "loss", "grad_norm", or both in a tuple.
       warmup: how many steps have to be there to judge by, a whole number from 2 to
         `window`; half of it by default, when a deviation is known to a tenth.
@@ -106,7 +107,7 @@ def skip_spikes(
     least = check_window(window, warmup, window // 2, 2)
     check.positive("sigmas", sigmas)
     check.count("max_consecutive", max_consecutive, 1)
-    asked = (of,) if isinstance(of, str) else tuple(of)
+    asked = tuple(of) if isinstance(of, tuple | list) else (of,)
     if not asked:
         raise ValueError(f"of must name some of {OF}, got {of!r}.")
     for name in asked:
