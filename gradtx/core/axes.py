@@ -226,13 +226,25 @@ def axes_of_each(tree: Any, axis_name: AxisNames) -> list[Names]:
     leaves = leaves_of(tree)[0]
     if not axis_name and not splits() and not any(map(_varies, leaves)):
         return [()] * len(leaves)  # as on one device
-    each: list[Any] = [axis_name] * len(leaves)
-    if is_function(axis_name):
-        each = spread_list("axis_name", axis_name(tree), tree, _is_axis_name)
+    each = _each(tree, axis_name)
     return [
         () if absent(x) else axes_of(x, name, path)
         for (path, x), name in zip(paths_of(tree), each, strict=True)
     ]
+
+
+def axes_of_any(tree: Any, axis_name: AxisNames) -> Names:
+    """All axes over which some leaf may be split: for what is not of one leaf."""
+    each = _each(tree, axis_name) if is_function(axis_name) else [axis_name]
+    named = (name for names in each for name in names_of(names))
+    return tuple(dict.fromkeys((*named, *splits())))
+
+
+def _each(tree: Any, axis_name: AxisNames) -> list[Any]:
+    """What is named for each leaf."""
+    if is_function(axis_name):
+        return spread_list("axis_name", axis_name(tree), tree, _is_axis_name)
+    return [axis_name] * len(leaves_of(tree)[0])
 
 
 def by_axes(tree: Any, axis_name: AxisNames) -> dict[Names, list[jax.Array]]:
@@ -275,7 +287,7 @@ def mean_across(name: str, x: jax.Array, axis_name: AxisName, hint: str) -> jax.
     """
     names, found = names_of(axis_name), varying(x)
     left = sorted(found - {*names})
-    if left and axis_name != ():
+    if left and (names or axis_name is None):
         raise failure(f"{name} differs between devices along {left}, which {hint}")
     size_of(names)  # an axis that is not there is told
     names = tuple(n for n in names if n in found or not types_tell((n,)))

@@ -8,12 +8,10 @@ import jax.numpy as jnp
 from gradtx.core import check
 from gradtx.core.axes import (
     AxisNames,
-    axes_of_each,
+    axes_of_any,
     check_axis_name,
     mean_across,
-    names_of,
     need_together,
-    splits,
 )
 from gradtx.core.extra import scalar_dtype
 from gradtx.core.numerics import safe_increment
@@ -179,16 +177,11 @@ def _loss(updates: Any, value: Any, axis_name: AxisNames) -> tuple[jax.Array, fl
     dtype = dtype_of(value) if is_inexact(dtype_of(value)) else jnp.float32
     eps = float(jnp.finfo(dtype).eps)
     given = jnp.asarray(value, compute_dtype(dtype))
-    names = axis_name
-    if is_function(axis_name):
-        names = sorted(
-            {name for axes in axes_of_each(updates, axis_name) for name in axes}
-        )
-    names = tuple(dict.fromkeys((*names_of(names), *splits())))
+    alone = axis_name is not None and not is_function(axis_name)
+    names = axes_of_any(updates, axis_name) or (() if alone else None)
     hint = (
         f"axis_name={axis_name!r} does not name, so that they would not agree. Average "
         f"it first (lax.pmean), name the axis, or give axis_name=() to have each "
         f"device go by itself."
     )
-    alone = axis_name is not None and not is_function(axis_name)
-    return mean_across("value", given, names or (() if alone else None), hint), eps
+    return mean_across("value", given, names, hint), eps

@@ -72,9 +72,10 @@ guarded = functools.partial(gradtx.skip_spikes, SGD, 4, of="loss", warmup=2)
     "tx",
     [
         gradtx.chain(average_across("data"), guarded(axis_name="data")),
+        gradtx.chain(average_across("data"), guarded(axis_name=lambda u: P("data"))),
         zero1(guarded(), "data"),
     ],
-    ids=["behind average_across", "inside of zero1"],
+    ids=["behind average_across", "by a function", "inside of zero1"],
 )
 def test_a_spike_is_of_the_mean_loss_of_all_devices(tx, check_vma):
     params, skipped, _ = run(stepping(tx), check_vma)

@@ -80,6 +80,12 @@ def test_what_keeps_steps_from_it_is_refused():
     for make, name in (
         (lambda tx: gradtx.skip_spikes(tx), "skip_spikes"),
         (lambda tx: gradtx.apply_if_finite(tx, 3), "apply_if_finite"),
+        (
+            lambda tx: gradtx.MultiSteps(
+                tx, 2, should_skip_update_fn=gradtx.skip_not_finite
+            ),
+            "MultiSteps",
+        ),
     ):
         said = rf"{name}: there is loss_scaling inside.*loss_scaling\({name}\(...\)\)"
         with pytest.raises(ValueError, match=said):
