@@ -33,12 +33,12 @@ def clip_by_history(
     """Shrink the updates, all by the same factor, to what their norm has been of late.
 
         u_t = g_t min(1, c_t / |g_t|)
-        c_t = the quantile of |g_{t-1}|, ..., |g_{t-w}|,
-        or c_t = multiple mean(n_{t-1}, ..., n_{t-w}),   n_t = min(|g_t|, c_t)
+        c_t = quantile(|g_{t-1}|, ..., |g_{t-w}|)
+        c_t = multiple mean(n_{t-1}, ..., n_{t-w}),   n_t = min(|g_t|, c_t)
 
     where w is the window and |g| the norm of the whole tree. The limit needs no number
-    that fits the model, and follows a norm that falls or grows. One of the two is
-    given:
+    that fits the model, and follows a norm that falls or grows. It is the one or the
+    other, whichever is given:
 
     - A quantile of 0.1 shortens nine steps of ten, and has steps be of nearly one
       length; 0.5 shortens each second, 0.9 the longest. The norms count as they are.

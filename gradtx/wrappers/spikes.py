@@ -48,12 +48,12 @@ def skip_spikes(
 ):
     """Leave out steps whose loss or gradient is far above that of the steps before.
 
-        left out if x_t > m + sigmas s,   for x the loss or the norm of the gradients
+        u_t = inner(g_t) if x_t <= m + sigmas s, else 0,   for each x that is looked at
 
-    m and s are the mean and the standard deviation of x in the last `window` steps that
-    were taken (s with n - 1, and at least the last digit of x). A step that is left out
-    gives zero updates, leaves the inner state as it was, and does not count in m and s.
-    What is far below is no spike.
+    x is the loss, or the norm of the gradients; m and s are its mean and its standard
+    deviation in the last `window` steps that were taken (s with n - 1, and at least the
+    last digit of x). A step that is left out gives zero updates, leaves the inner state
+    as it was, and does not count in m and s. What is far below is no spike.
 
     A loss or a norm that is NaN or infinite is a spike at any time. Others are from the
     `warmup`th step taken on. `update` needs `value`, the loss, if it is looked at.
