@@ -70,9 +70,9 @@ def loss_scaling(
       growth_interval: finite steps in a row before it grows, a whole number from 1.
       factor: by which it grows, above 1.
       backoff: by which it falls, in (0, 1).
-      min_scale, max_scale: between which it stays, above 0 and finite. Below 1 a scale
-        would make small what is too large without any; above 2^24 only gradients that
-        are zero fit, and nothing is left to gain.
+      min_scale, max_scale: between which it stays, above 0 and finite. Below 1 only
+        gradients are saved that are too large without any; at 2^24 float16 begins at
+        4e-15, below which there is nothing to gain.
       axis_name: mesh axes whose devices decide together, so that all have one scale,
         inside of `pmap` or `shard_map`; see `apply_if_finite`.
 

@@ -12,6 +12,9 @@ NAN, INF = np.nan, np.inf
 PARAMS = {"w": jnp.array([1.0, -2.0]), "b": jnp.float32(0.5)}
 
 
+all_above = jax.jit(jax.vmap(is_above, (0, 0, None, None, None)))
+
+
 @pytest.mark.parametrize("size", [1e-30, 1e-3, 1.0, 1e6, 1e30])
 @pytest.mark.parametrize("level", [0.0, 1.0, -3e3])
 def test_deviations_have_all_digits(size, level):
@@ -24,9 +27,7 @@ def test_deviations_have_all_digits(size, level):
         mean, deviation = exact.mean(1), exact.std(1, ddof=1)
         value = mean + (sigmas + off) * deviation
         # Of 1e-2 deviations float32 leaves 1/40 at least, 3000 of them from 0.
-        found = jax.vmap(is_above, (0, 0, None, None, None))(
-            jnp.float32(value), jnp.array(values), jnp.int32(16), sigmas, 1e-7
-        )
+        found = all_above(jnp.float32(value), jnp.array(values), 16, sigmas, 1e-7)
         np.testing.assert_array_equal(found, np.full(20, off > 0))
 
 
@@ -77,7 +78,7 @@ def test_the_guard_lets_go_and_begins_anew():
 
 def test_a_step_left_out_leaves_no_trace():
     state = judged(GUARD, [1.0, 2.0, 1.5, 1.2])[1]
-    params, new = GUARD.step(PARAMS, state, PARAMS, value=1e3)
+    params, new = jax.jit(GUARD.step)(PARAMS, state, PARAMS, value=1e3)
     same = np.testing.assert_array_equal
     jax.tree.map(same, params, PARAMS)
     jax.tree.map(same, new.inner_state, state.inner_state)
