@@ -16,6 +16,10 @@ from gradtx.transforms.clip import (
     unitwise_clip as unitwise_clip,
     unitwise_norm as unitwise_norm,
 )
+from gradtx.transforms.clip_by_history import (
+    ClipByHistoryState as ClipByHistoryState,
+    clip_by_history as clip_by_history,
+)
 from gradtx.transforms.decay import (
     AddDecayedWeightsState as AddDecayedWeightsState,
     add_decayed_weights as add_decayed_weights,

@@ -34,6 +34,11 @@ from gradtx.wrappers.lookahead import (
     LookaheadState as LookaheadState,
     lookahead as lookahead,
 )
+from gradtx.wrappers.loss_scaling import (
+    LossScalingState as LossScalingState,
+    loss_scale as loss_scale,
+    loss_scaling as loss_scaling,
+)
 from gradtx.wrappers.masked import masked as masked
 from gradtx.wrappers.maximize import maximize as maximize
 from gradtx.wrappers.mechanize import (
@@ -58,6 +63,10 @@ from gradtx.wrappers.skip import (
 from gradtx.wrappers.skip_rules import (
     skip_large_updates as skip_large_updates,
     skip_not_finite as skip_not_finite,
+)
+from gradtx.wrappers.spikes import (
+    SkipSpikesState as SkipSpikesState,
+    skip_spikes as skip_spikes,
 )
 from gradtx.wrappers.split_complex import (
     SplitRealAndImaginaryArrays as SplitRealAndImaginaryArrays,

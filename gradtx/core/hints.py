@@ -12,6 +12,7 @@ from gradtx.core.call import show
 ALIASES: dict[str, tuple[tuple[str, ...], ...]] = {
     "alpha": (("decay",), ("learning_rate",)),
     "accumulation_steps": (("every_k_schedule",),),
+    "backoff_factor": (("backoff",),),
     "beta": (("decay",), ("b1",), ("momentum",)),
     "beta1": (("b1",), ("momentum",), ("decay",)),
     "beta2": (("b2",), ("decay",)),
@@ -25,6 +26,7 @@ ALIASES: dict[str, tuple[tuple[str, ...], ...]] = {
     "every_k": (("every_k_schedule",),),
     "gamma": (("decay",), ("momentum",), ("decay_rate",), ("learning_rate",)),
     "gradient_accumulation_steps": (("every_k_schedule",),),
+    "growth_factor": (("factor",),),
     "history_size": (("memory_size",),),
     "initial_learning_rate": (("init_value",),),
     "inner_optimizer": (("inner",), ("opt",), ("fast_optimizer",)),

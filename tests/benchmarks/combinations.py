@@ -217,6 +217,28 @@ COMBINATIONS = (
         "adamw",
     ),
     Workload(
+        "guarded_adamw",
+        lambda lib: lib.skip_spikes(adamw(lib)),
+        "finite_adamw",
+        gradients_twice,
+        in_optax=False,
+        extra=a_value,
+    ),
+    Workload(
+        "scaled_adamw",
+        lambda lib: lib.loss_scaling(adamw(lib)),
+        "finite_adamw",
+        gradients_twice,
+        in_optax=False,
+    ),
+    Workload(
+        "history_clipped_adamw",
+        lambda lib: lib.chain(lib.clip_by_history(multiple=2.0), adamw(lib)),
+        "clipped_adamw",
+        gradients_twice,
+        in_optax=False,
+    ),
+    Workload(
         "projected_adamw",
         lambda lib: gradtx.project(adamw(lib), gradtx.projections.projection_linf_ball),
         "adamw",
