@@ -240,12 +240,12 @@ class _Conversion:
 
     def members(self, target: Any, source: Any, path: str) -> Any:
         """A chain: members that have a state, in their order."""
-        if any(map(_is_leaf, target)) and _is_chain(source):  # parameters in a list
-            if len(source) == len(target):
-                pairs = enumerate(zip(target, source, strict=True))
-                return type(target)(
-                    self.node(old, new, f"{path}[{i}]") for i, (old, new) in pairs
-                )
+        alike = _is_chain(source) and len(source) == len(target)
+        if alike and any(map(_is_leaf, target)):  # parameters in a list
+            pairs = enumerate(zip(target, source, strict=True))
+            return type(target)(
+                self.node(old, new, f"{path}[{i}]") for i, (old, new) in pairs
+            )
         wanted, given = list(_members(target, "")), list(_members(source, path))
         if len(wanted) != len(given):
             raise self.error(
