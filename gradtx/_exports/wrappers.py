@@ -18,6 +18,7 @@ from gradtx.wrappers.freeze import (
     selective_transform as selective_transform,
 )
 from gradtx.wrappers.groups import groups as groups
+from gradtx.wrappers.lazy import lazy as lazy
 from gradtx.wrappers.lookahead import (
     LookaheadParams as LookaheadParams,
     LookaheadState as LookaheadState,
