@@ -6,14 +6,13 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.axes import AxisName, across, axes_of, names_of, need_whole
+from gradtx.core.outcome import OutcomeError
 from gradtx.core.plan import Inputs, Plan, plan_of, updating
 from gradtx.core.rules import Rule
 from gradtx.core.transformation import inner_of, transformation
 from gradtx.core.trees import (
     absent,
     as_array,
-    failure,
-    leaves_like,
     leaves_of,
     paths_of,
 )
@@ -76,52 +75,57 @@ def lazy(inner: Any, *, axis_name: AxisName = None):
         need_whole()
         inputs, rebuild = plan.prepare(updates, state, params)
         leaves, treedef = leaves_of(updates)
-        paths = [path for path, _ in paths_of(updates)]
-        rows = [
+        rows = treedef.unflatten(
             None if absent(g) else _rows(g, axis_name, path)
-            for path, g in zip(paths, leaves, strict=True)
-        ]
+            for (path, _), g in zip(paths_of(updates), leaves, strict=True)
+        )
+        more = [x._replace(slots=[rows, *x.slots]) for x in inputs]
+        back = lambda new: rebuild([slots[1:] for slots in new[:-1]])  # noqa: E731
+        return [*more, Inputs([rows])], back
 
-        def kept(new, old):
-            """A slot, with the old values of the rows that are not there."""
-            both = (leaves_like(treedef, x, "the state", updates) for x in (new, old))
-            return treedef.unflatten(
-                n if r is None or o is None else jnp.where(_like(r, o, path), n, o)
-                for r, path, n, o in zip(rows, paths, *both, strict=True)
-            )
-
-        def back(new):
-            return rebuild(
-                [
-                    list(map(kept, slots, given.slots))
-                    for slots, given in zip(new[:-1], inputs, strict=True)
-                ]
-            )
-
-        return [*inputs, Inputs([treedef.unflatten(rows)])], back
-
-    rules = [*plan.rules, Rule(_taken, slots=("rows",))]
+    rules = [_kept(rule) for rule in plan.rules]
+    rules.append(Rule(lambda u, rows: (jnp.where(rows, u, 0), rows), slots=("rows",)))
     return tx.init, updating(Plan(rules, prepare, plan.reads_updates))
 
 
-def _taken(u: Any, rows: Any) -> tuple[Any, Any]:
-    return jnp.where(rows, u, 0), rows
+def _kept(rule: Rule) -> Rule:
+    """A rule that leaves its slots as they are where rows are not there."""
+
+    def fn(*given):
+        at = 1 + rule.twice + rule.with_params
+        rows, old = given[at], given[at + 1 :]
+        out = rule.fn(*given[:at], *old)
+        u, *new = out if isinstance(out, tuple) else (out,)
+        return (
+            u,
+            rows,
+            *(_selected(rows, *both) for both in zip(new, old, strict=False)),
+        )
+
+    # Written last: in front of the parameters XLA would copy the old ones.
+    return rule._replace(fn=fn, slots=("rows", *rule.slots), last=rule.slots)
+
+
+def _selected(rows: Any, new: Any, old: Any) -> Any:
+    """A slot: the new values of the rows that are there, and the old of the others."""
+
+    def select(n: Any, o: Any) -> Any:
+        if jnp.shape(o)[:1] != rows.shape[:1] or jnp.ndim(o) != rows.ndim:
+            raise OutcomeError(
+                f"keeps an entry {jax.typeof(o)} for {{leaf}}, without a row for each "
+                f"of the parameter's: lazy goes around what keeps entries shaped like "
+                f"the parameter.",
+                ValueError,
+            )
+        return jnp.where(rows, n, o)
+
+    return jax.tree.map(select, new, old)
 
 
 def _rows(g: Any, axis_name: AxisName, path: str) -> jax.Array:
     """Whether each row has a gradient, with as many axes as the leaf."""
     g = as_array(g)
     columns = tuple(range(1, g.ndim))
-    found = jnp.sum(g != 0, columns, dtype=jnp.int32, keepdims=True)
-    return across(found, axes_of(g, axis_name, path)) > 0
-
-
-def _like(rows: Any, slot: Any, path: str) -> Any:
-    """The rows, for a slot that has them."""
-    if jnp.shape(slot)[:1] != rows.shape[:1] or jnp.ndim(slot) != rows.ndim:
-        raise failure(
-            f"an entry of the state of updates{path} is {jax.typeof(slot)}, which has "
-            f"no row for each of the {rows.shape[:1]} of the parameter: only what is "
-            f"shaped like the parameter can stay as it is, row by row."
-        )
-    return rows
+    # The largest: a sum of comparisons XLA would store as large as the leaf.
+    largest = jnp.max(jnp.abs(g), columns, keepdims=True, initial=0)
+    return across((largest != 0).astype(jnp.int32), axes_of(g, axis_name, path)) > 0
