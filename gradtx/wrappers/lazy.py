@@ -112,9 +112,9 @@ def _selected(rows: Any, new: Any, old: Any) -> Any:
     def select(n: Any, o: Any) -> Any:
         if jnp.shape(o)[:1] != rows.shape[:1] or jnp.ndim(o) != rows.ndim:
             raise OutcomeError(
-                f"keeps an entry {jax.typeof(o)} for updates{{leaf}}, without a row for each "
-                f"of the parameter's: lazy goes around what keeps entries shaped like "
-                f"the parameter.",
+                f"keeps an entry {jax.typeof(o)} for updates{{leaf}}, without a row "
+                f"for each of the parameter's: lazy goes around what keeps entries "
+                f"shaped like the parameter.",
                 ValueError,
             )
         return jnp.where(rows, n, o)

@@ -5,6 +5,8 @@ import json
 import jax
 import numpy as np
 
+import gradtx
+
 from .torch_script import FILE, blocks
 
 DATA = json.loads(FILE.read_text())
@@ -25,3 +27,14 @@ def test_the_port_is_pytorchs_script():
             layer, kind = name.split(".")
             found = np.ravel(tree[layer][kind])
             np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
+    # And the state: what torch.save would have stored goes on here.
+    numbers = {"embed": {"weight": 0}, "norm": {"weight": 1, "bias": 2}}
+    numbers |= {"hidden": {"bias": 3, "weight": 6}, "head": {"bias": 4, "weight": 5}}
+    saved = DATA["saved"]
+    with jax.enable_x64(True):
+        state = gradtx.from_torch(page["tx"], saved, numbers, page["params"])
+    expected = page["state"].inner_opt_state
+    for x, y in zip(
+        jax.tree.leaves(state.inner_opt_state), jax.tree.leaves(expected), strict=True
+    ):
+        np.testing.assert_allclose(x, y, rtol=0, atol=TOLERANCE)

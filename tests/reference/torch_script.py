@@ -33,6 +33,7 @@ def record() -> dict[str, Any]:
         "losses": [_rounded(x) for x in page["losses"]],
         "params": _plain(page["model"]),
         "averages": _plain(page["average"].module),
+        "saved": _saved(page["optimizer"].state_dict()),
     }
 
 
@@ -45,6 +46,18 @@ def _plain(model: Any) -> dict[str, Any]:
         name: [_rounded(x) for x in p.detach().flatten().tolist()]
         for name, p in model.named_parameters()
     }
+
+
+def _saved(tree: Any) -> Any:
+    """A state_dict as JSON takes it."""
+    if isinstance(tree, dict):
+        return {key: _saved(x) for key, x in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_saved(x) for x in tree]
+    tree = tree.tolist() if hasattr(tree, "tolist") else tree
+    if isinstance(tree, list):
+        return _saved(tree)
+    return _rounded(tree) if type(tree) is float else tree
 
 
 if __name__ == "__main__":
