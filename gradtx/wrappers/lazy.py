@@ -40,8 +40,8 @@ def lazy(inner: Any, *, axis_name: AxisName = None):
 
     Args:
       inner: a transformation whose state has a row for each: `adam`, `adagrad`, `sgd`
-        with momentum, chains of such. What wraps an optimizer (`MultiSteps`,
-        `inject_hyperparams`, `masked`) goes around it, not inside.
+        with momentum, chains of such. What wraps an optimizer (`MultiSteps`, `masked`)
+        goes around it, not inside.
       axis_name: mesh axes over which the rows themselves are split, inside of `pmap`
         or `shard_map`; `()` if each device has rows of its own.
 
