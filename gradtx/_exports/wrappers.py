@@ -29,6 +29,7 @@ from gradtx.wrappers.hyperball import (
     hyperball as hyperball,
 )
 from gradtx.wrappers.layerwise import layerwise_decay as layerwise_decay
+from gradtx.wrappers.lazy import lazy as lazy
 from gradtx.wrappers.lookahead import (
     LookaheadParams as LookaheadParams,
     LookaheadState as LookaheadState,

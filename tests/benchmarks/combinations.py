@@ -272,6 +272,12 @@ COMBINATIONS = (
         in_optax=False,
     ),
     Workload(
+        "lazy_adamw",
+        lambda lib: lib.lazy(adamw(lib)),
+        minimum=gradients_twice,
+        in_optax=False,
+    ),
+    Workload(
         "mechanized_adamw",
         lambda lib: find(lib, "mechanize")(adamw(lib)),
         minimum=all_twice,

@@ -51,12 +51,15 @@ INFINITE = ("a value of infinity says that there is none yet", r"invalid value \
 PASSES_ON = ("without members nothing looks", "got none")
 MASKS = ("a leaf that a mask takes out is not looked at", "got none")
 
+# That the exact results are out of range is held by test_out_of_range.py.
 QUOTIENT = (
-    "it divides by what was seen before: a large gradient after none is over eps_root",
+    "the exact step is out of float16's range: a gradient of 8,188 after none is "
+    "divided by sqrt(eps_root / (1 - b2)), which gives 2.6e10",
     r"(mixed|rising) float16 gradients, ordinary params, step \d: updates\['float16'\]",
 )
 PRODUCT = (
-    "a gradient times parameters that are as large after a step is out of range",
+    "the exact product is out of float32's range: a gradient of 1e30 times parameters "
+    "that are as large after a step is 1e60",
     r"large (bfloat16|complex64) gradients, ordinary params, step 2: updates",
 )
 
