@@ -14,6 +14,7 @@ from gradtx import (
     testing as testing,
     tree as tree,
 )
+from gradtx._exports.checking import *
 from gradtx._exports.core import *
 from gradtx._exports.interop import *
 from gradtx._exports.linesearch import *
