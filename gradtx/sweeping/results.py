@@ -51,17 +51,20 @@ def table_of(
     values: Mapping[str, list[float]],
     columns: list[Column],
     highest: bool,
+    shown: int,
 ) -> str:
-    """The rows of all runs, and what is said of the ends of the values."""
+    """The rows of the best runs, and what is said of the ends of the values."""
     first = columns[0][1]
     best = best_of(first, highest)
     rows = [["", "run", *settings[0], *(name for name, _ in columns)]]
-    for i in _order(first, highest):
+    for i in _order(first, highest)[:shown]:
         mark = "*" if first[i] == first[best] else ""
         numbers = [f"{value:g}" for value in settings[i].values()]
         rows.append([mark, f"{i}", *numbers, *(f"{x[i]:.4g}" for _, x in columns)])
     wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(map(str.rjust, row, wide)) for row in rows]
+    if shown < len(settings):
+        lines.append(f"and {len(settings) - shown} more runs.")
     for name, tried in values.items():
         value = settings[best][name]
         ends = {min(tried): "smallest", max(tried): "largest"}

@@ -186,7 +186,9 @@ class Sweep(Remembered):
         _, column = columns_of(results, len(self))[0]
         return best_of(column, highest)
 
-    def table(self, results: Any, *, highest: bool = False) -> str:
+    def table(
+        self, results: Any, *, highest: bool = False, rows: int | None = None
+    ) -> str:
         """The runs with their settings and results, the best first and marked by `*`.
 
         Results that are not finite come last. Where the best setting is at an end of
@@ -196,13 +198,16 @@ class Sweep(Remembered):
           results: a number for each run; or a dict from name to such an array, a column
             for each, of which the first is sorted by.
           highest: whether more is better, as of an accuracy.
+          rows: how many runs to show, the best; by default all.
 
         Raises:
-          ValueError: results of another shape, or none that is finite.
+          ValueError: results of another shape, or none that is finite; rows below 1.
         """
         columns = columns_of(results, len(self))
         values = self.values if self.how == "product" else {}
-        return table_of(self.settings, values, columns, highest)
+        rows = len(self) if rows is None else rows
+        check.count("sweep: rows", rows, 1)
+        return table_of(self.settings, values, columns, highest, rows)
 
     def _run(
         self, name: str, args: tuple, given: dict[str, Any], extra: dict[str, Any]

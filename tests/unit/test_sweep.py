@@ -148,6 +148,8 @@ def test_a_table_begins_with_the_best():
     assert GRID.table(-LOSSES, highest=True).splitlines()[1].split()[:2] == ["*", "2"]
     inside = np.array([0.1, 1, 1, 1, 1, 1])  # 0.1 is neither the least nor the largest
     assert "beyond" not in GRID.table(inside)
+    short = GRID.table(inside, rows=2).splitlines()
+    assert short == [*GRID.table(inside).splitlines()[:3], "and 4 more runs."]
 
 
 @pytest.mark.parametrize(
@@ -233,6 +235,7 @@ def test_a_table_begins_with_the_best():
         ),
         (lambda: GRID.table(LOSSES[:5]), ValueError, "'result' must be 6 real numbers"),
         (lambda: GRID.table({}), ValueError, "there are no results"),
+        (lambda: GRID.table(LOSSES, rows=0), ValueError, "rows must be a whole number"),
         (lambda: GRID.best(np.full(6, np.nan)), ValueError, "no run has a finite"),
         (lambda: plot_sweep(GRID, LOSSES, x="b1"), ValueError, "'b1' is none of the"),
     ],
