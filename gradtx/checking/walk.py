@@ -65,7 +65,8 @@ def cut(value: Any) -> str:
 
 def steps_of(tx: Any, params: Any) -> list[Step]:
     """Every step, a wrapper before what is in it."""
-    return list(_walk(inner_of("check: tx", tx), params, None, (), ()))
+    part = params.fast if isinstance(params, LookaheadParams) else params
+    return list(_walk(inner_of("check: tx", tx), part, None, (), ()))
 
 
 def _walk(
@@ -98,11 +99,7 @@ def _walk(
 def _parts(step: Step, n: int) -> list[Any]:
     """The parameters of each member of a wrapper."""
     params = step.params
-    if step.factory in RESHAPES:
-        return [None] * n
-    if isinstance(params, LookaheadParams):
-        return [params.fast] * n
-    if params is None:
+    if params is None or step.factory in RESHAPES:
         return [None] * n
     if step.factory is masked:
         return [hide(params, given_mask(step.arguments["mask"], params))]

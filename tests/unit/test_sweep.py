@@ -114,6 +114,18 @@ def test_extra_arguments_are_each_runs_and_functions_are_all_runs():
         grid.update(grads, grid.init(grads), value=3.0, fn=jnp.square)
 
 
+def test_runs_train_on_many_devices():
+    grid = sweep(gradtx.adam, learning_rate=np.arange(1, 9) / 8)
+    mesh = jax.make_mesh((8,), ("runs",), axis_types=(jax.sharding.AxisType.Auto,))
+    apart = jax.NamedSharding(mesh, jax.P("runs"))
+    params = grid.stack(jnp.ones(3))
+    split = jax.device_put(params, apart)
+    one, _ = grid.step(params, grid.init(params), params)
+    many, state = grid.step(split, grid.init(split), split)
+    np.testing.assert_array_equal(one, many)
+    assert many.sharding == state[0].mu.sharding == apart
+
+
 def test_it_is_known_by_its_call():
     grid = sweep(gradtx.sgd, "zip", learning_rate=np.float32([0.1, 0.5]))
     assert repr(grid) == "sweep(sgd, 'zip', learning_rate=[0.1, 0.5])"
@@ -233,6 +245,12 @@ def test_a_table_begins_with_the_best():
             ValueError,
             "updates must have a first axis of 6 runs, has shape",
         ),
+        (
+            lambda: gradtx.chain(gradtx.clip_by_global_norm(1.0), GRID),
+            TypeError,
+            r"chain: argument 1: .* which is a sweep: what stands around",
+        ),
+        (lambda: gradtx.check(GRID, PARAMS), TypeError, r"one run is grid\[0\]"),
         (lambda: GRID.table(LOSSES[:5]), ValueError, "'result' must be 6 real numbers"),
         (lambda: GRID.table({}), ValueError, "there are no results"),
         (lambda: GRID.table(LOSSES, rows=0), ValueError, "rows must be a whole number"),
