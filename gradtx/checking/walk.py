@@ -27,6 +27,12 @@ class Whole:
 
     tx: Any
 
+    def was_given(self, tx: Any) -> bool:
+        """Whether it is no part, but was written as an argument (of `maximize`)."""
+        call = getattr(self.tx, "call", None)
+        given = call.bound.arguments.items() if call else ()
+        return any(tx is member for n, x in given for _, member in members_in(n, x))
+
 
 @dataclass(frozen=True, eq=False)
 class Step:
@@ -77,6 +83,8 @@ def _walk(
     before: tuple[Step, ...],
 ) -> Iterator[Step]:
     call = getattr(tx, "call", None)
+    if whole and whole.was_given(tx):
+        whole = None
     if getattr(tx, "made_of", None) is not None:
         yield from _walk(tx.made_of, params, whole or Whole(tx), around, before)
         return

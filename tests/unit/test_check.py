@@ -125,6 +125,13 @@ ROWS = [
         PARAMS,
     ),
     (
+        "two_rates",
+        gradtx.maximize(chain(adam(0.1), sgd(0.5))),
+        "sgd(0.5) stands behind adam(0.1)",
+        gradtx.maximize(adam(0.1)),
+        PARAMS,
+    ),
+    (
         "two_schedules",
         chain(sgd(LINE), scale_by_schedule(LINE)),
         "are two schedules of the same parameters",
