@@ -133,9 +133,19 @@ def no_transformation(value: Any) -> str:
     if inspect.isroutine(value) or isinstance(value, type):
         name = getattr(value, "__name__", "it")
         return f"{text}, which is a function. Call it: {name}(...)."
+    if is_sweep(value):
+        return (
+            f"{text}, which is a sweep: what stands around it would see all runs as "
+            f"one. Write it in what the sweep makes; one run is grid[0]."
+        )
     if hasattr(value, "is_transformation"):
         return f"{text}, which is a factory. Call it: {show(value)}(...)."
     return f"{text}."
+
+
+def is_sweep(value: Any) -> bool:
+    """Whether it is for many runs at once: it has an init and an update, too."""
+    return hasattr(value, "make_tx")
 
 
 def _cut(value: Any) -> str:

@@ -13,7 +13,7 @@ from gradtx.core import trees
 from gradtx.core.apply import apply_updates
 from gradtx.core.call import Call, show
 from gradtx.core.examples import Axes, example_axes, of_examples, one_of_each
-from gradtx.core.hints import bind, no_transformation
+from gradtx.core.hints import bind, is_sweep, no_transformation
 from gradtx.core.outcome import checked
 from gradtx.core.pair import GradientTransformation, GradientTransformationExtraArgs
 from gradtx.core.plan import Plan, plan_of
@@ -276,7 +276,9 @@ def with_extra_args_support(tx: Any) -> GradientTransformationExtraArgs:
         isinstance(tx, tuple) and len(tx) == 2 and callable(tx[0]) and callable(tx[1])
     ):
         init, update = getattr(tx, "init", None), getattr(tx, "update", None)
-        if isinstance(tx, type) or not (callable(init) and callable(update)):
+        if isinstance(tx, type) or is_sweep(tx):
+            raise TypeError(no_transformation(tx))
+        if not (callable(init) and callable(update)):
             raise TypeError(no_transformation(tx))
     else:
         init, update = tx

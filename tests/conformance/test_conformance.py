@@ -136,7 +136,7 @@ def test_a_factory_is_found_once_under_its_own_name():
 @gradtx.transformation
 def signsgd(learning_rate, momentum=0.9):
     """New, with parameters of familiar names."""
-    gradtx.check.decay("momentum", momentum)
+    gradtx.require.decay("momentum", momentum)
     return gradtx.chain(
         gradtx.ema(momentum),
         gradtx.stateless_with_tree_map(sign),
