@@ -37,7 +37,7 @@ LAYERS = [
         "perturbations",
         "assignment",
     },
-    {"linesearch"},
+    {"linesearch", "precision"},
     {"optimizers"},
     {"wrappers"},
     {"aggregating", "interop"},
@@ -103,6 +103,7 @@ def test_packages_of_one_file_an_algorithm_have_an_empty_init():
         "interop",
         "linesearch",
         "optimizers",
+        "precision",
         "transforms",
         "wrappers",
     ):
