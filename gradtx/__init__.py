@@ -21,6 +21,7 @@ from gradtx._exports.linesearch import *
 from gradtx._exports.losses import *
 from gradtx._exports.optimizers_a_l import *
 from gradtx._exports.optimizers_m_z import *
+from gradtx._exports.precision import *
 from gradtx._exports.schedules import *
 from gradtx._exports.sweeping import *
 from gradtx._exports.transforms import *

@@ -160,7 +160,7 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
         g = jnp.where(weight == 0, jnp.asarray(NOTHING, g.dtype), weight * g)
         return gather(g, acc, first, share, skip)
 
-    add = lift(gather_weighted if weighted else gather)
+    add = lift(gather_weighted if weighted else gather, entrywise=True)
 
     def init(params):
         check_arrays(params)

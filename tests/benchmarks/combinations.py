@@ -163,6 +163,11 @@ COMBINATIONS = (
     Workload("partitioned_adamw", partitioned, "adamw"),
     Workload("grouped_adamw", grouped, "adamw", in_optax=False),
     Workload(
+        "quantized_adamw",
+        lambda lib: lib.quantize_state(adamw(lib)),
+        in_optax=False,
+    ),
+    Workload(
         "injected_adamw",
         lambda lib: lib.inject_hyperparams(lib.adamw)(learning_rate=RATE),
         "adamw",

@@ -112,6 +112,10 @@ EXCEPTIONS = {
     ("scale_by_stddev", "has_derivatives_by_hyperparameters"): STEEP,
     ("scale_by_yogi", "has_derivatives_by_hyperparameters"): SHARP,
     ("scale_by_zoom_linesearch", "has_derivatives_by_hyperparameters"): LOOP,
+    ("quantized_whatever_the_size", "agrees_when_leaves_are_split"): (
+        "a share has blocks of its own, of other sizes where leaves are this small",
+        "updates of the parts",
+    ),
     ("scale_by_backtracking_linesearch", "agrees_when_leaves_are_split"): WHOLE,
     ("scale_by_backtracking_linesearch", "steps_under_infinity_checks"): INFINITE,
     ("scale_by_cocob", "takes_complex"): ORDER,

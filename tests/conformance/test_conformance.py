@@ -45,6 +45,9 @@ VARIANTS = {
         gradtx.adam(0.1),
         functools.partial(gradtx.projections.projection_l1_ball, scale=0.9),
     ),
+    "quantized_whatever_the_size": functools.partial(
+        gradtx.quantize_state, gradtx.adam(0.1), {"mu": 8, "nu": 4}, min_size=1
+    ),
     "rmsprop_centered": functools.partial(
         gradtx.rmsprop, 0.1, centered=True, momentum=0.9, nesterov=True
     ),
