@@ -13,6 +13,7 @@ from gradtx.transforms.clip import (
     clip_by_block_rms,
     clip_by_global_norm,
 )
+from gradtx.transforms.clip_by_history import clip_by_history
 from gradtx.transforms.decay import add_decayed_weights
 from gradtx.transforms.scale import scale, scale_by_learning_rate, scale_by_schedule
 from gradtx.transforms.stateless import set_to_zero
@@ -22,7 +23,13 @@ from gradtx.wrappers.masked import masked
 
 Said = tuple[str, str]  # the problem, and what to write instead
 
-CLIPS = (adaptive_grad_clip, clip, clip_by_block_rms, clip_by_global_norm)
+CLIPS = (
+    adaptive_grad_clip,
+    clip,
+    clip_by_block_rms,
+    clip_by_global_norm,
+    clip_by_history,
+)
 
 
 def decay_after_rate(steps: list[Step]) -> Iterator[Said]:

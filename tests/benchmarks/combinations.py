@@ -16,7 +16,6 @@ from .given import (
     a_value,
     gradients,
     nothing,
-    of_examples,
     one,
 )
 from .minimum import (
@@ -28,7 +27,6 @@ from .minimum import (
     accumulated,
     all_twice,
     both_twice,
-    examples_once,
     gradients_twice,
     once,
     snapshots,
@@ -312,41 +310,4 @@ COMBINATIONS = (
         extra=a_value,
     ),
     Workload("eager_adamw", adamw, eager=True),
-)
-
-
-def averaging(lib, aggregator):
-    """The optimizer behind an aggregator."""
-    return lib.aggregating.process(lib.identity(), aggregator, adamw(lib))
-
-
-# Of gradients of examples.
-AGGREGATED = tuple(
-    Workload(
-        name,
-        build,
-        minimum=examples_once,
-        cycle=cycle,
-        in_optax=False,
-        grads=of_examples,
-    )
-    for name, build, cycle in (
-        (
-            "averaged_adamw",
-            lambda lib: averaging(lib, lib.aggregating.average_per_element_updates()),
-            1,
-        ),
-        (
-            "increments_adamw",
-            lambda lib: averaging(
-                lib, lib.aggregating.average_incrementally_updates(0, ACCUMULATED)
-            ),
-            ACCUMULATED,
-        ),
-        (
-            "spread_adamw",
-            lambda lib: lib.aggregating.add_mean_variance_to_opt(adamw(lib)),
-            1,
-        ),
-    )
 )

@@ -11,8 +11,8 @@ import optax
 import gradtx
 from gradtx.testing import discover, sample
 
+from .aggregated import AGGREGATED
 from .combinations import (
-    AGGREGATED,
     COMBINATIONS,
     RATE,
     Workload,

@@ -29,6 +29,7 @@ WITHOUT = [
     "clip",
     "clip_by_block_rms",
     "clip_by_global_norm",
+    "clip_by_history",
     "dadapt_adamw",
     "differentially_private_aggregate",
     "dog",
