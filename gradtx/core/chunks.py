@@ -86,12 +86,12 @@ def over_codes(
     g, p, rows = leaf
     flat, treedef = jax.tree.flatten(rows, is_leaf=is_encoded)
     alike = all(x.shape == g.shape for x in (g, p, *flat) if x is not None)
-    if not (entrywise and alike):
+    tile, *others = {x.tile for x in flat if is_encoded(x)}
+    if others or not (entrywise and alike):
         result, new = rules((g, p, decoded(rows)))
         return (result, encoded_like(rows, new, count)), count
     like = jax.eval_shape(lambda *x: rules(x)[0], g, p, decoded(rows))
     first = p if apply else jnp.zeros_like(like)
-    tile = next(x.tile for x in flat if is_encoded(x))
     given = [(g, tile)] + ([] if p is None or apply else [(p, tile)])
     kept = [(first, tile)]
     for x in flat:
