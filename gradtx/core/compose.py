@@ -17,6 +17,7 @@ from gradtx.core.masking import (
     stands_for_all,
 )
 from gradtx.core.plan import Plan, join, plan_of, updating
+from gradtx.core.stacks import layers_of
 from gradtx.core.transformation import hands_on, inner_of, transformation
 from gradtx.core.trees import failure, is_function, is_none, paths_of
 
@@ -253,7 +254,8 @@ def partition(
     def masks(tree):
         if stands_for_all(tree):
             return dict.fromkeys(places, True)
-        labels = param_labels(tree) if is_function(param_labels) else param_labels
+        given = is_function(param_labels)
+        labels = param_labels(layers_of(tree)) if given else param_labels
         known = f" transforms has {list(members)}."
         labels = fitting("param_labels", labels, tree, is_label, known)
         each = covering(labels, tree, is_label)

@@ -10,6 +10,7 @@ from gradtx.core.axes import need_whole
 from gradtx.core.call import show
 from gradtx.core.numerics import safe_increment
 from gradtx.core.plan import Inputs, check_shapes, check_state, planned
+from gradtx.core.stacks import made_for_layers, stack_axes
 from gradtx.core.trees import (
     absent,
     compute_dtype,
@@ -121,8 +122,17 @@ def filled(slot: Slot, params: Any) -> Any:
     """The tree of a slot, made from the parameters that are there."""
     leaves, treedef = leaves_of(params)
     return treedef.unflatten(
-        p if absent(p) else slot.init(with_shape(p)) for p in leaves
+        p if absent(p) else made_from(slot, p, axis)
+        for p, axis in zip(leaves, stack_axes(params), strict=True)
     )
+
+
+def made_from(slot: Slot, p: Any, axis: int | None) -> Any:
+    """The slot of one parameter; of each layer along the axis, if there is one."""
+    p = with_shape(p)
+    if axis is None or slot.like_param:
+        return slot.init(p)
+    return made_for_layers(slot.init, p, axis)
 
 
 def leafwise(

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from gradtx.core.apply import add_to, check_moves
-from gradtx.core.axes import surroundings
+from gradtx.core.axes import splits, surroundings
 from gradtx.core.numerics import strong
 from gradtx.core.outcome import blaming, explain
 from gradtx.core.per_leaf import PerLeaf
 from gradtx.core.rules import Rule, evaluate, ordered
+from gradtx.core.stacks import CUT, one_layer, over_layers, seen_as, stack_axes
 from gradtx.core.trees import (
     absent,
     as_array,
@@ -110,7 +111,9 @@ class Plan:
         scalars = tuple(tuple(map(strong, x.scalars)) for x in inputs)
         uses_params = self.with_params or apply
         given = column(params, "params") if uses_params else [None] * len(leaves)
-        places: dict[tuple[bool, ...], list[int]] = {}  # by which rules are active
+        stacks = stack_axes(updates)
+        # By which rules are active, and what counts layers.
+        places: dict[tuple[tuple[bool, ...], int | None], list[int]] = {}
         for i, g in enumerate(leaves):
             if absent(g):
                 leaves[i] = given[i] if apply else g
@@ -118,8 +121,8 @@ class Plan:
             if apply:
                 check_moves(given[i], params, i)
             active = tuple(mask is None or bool(mask[i]) for mask in masks)
-            places.setdefault(active, []).append(i)
-        for active, here in places.items():
+            places.setdefault((active, stacks[i]), []).append(i)
+        for (active, axis), here in places.items():
             rows = [
                 (
                     as_array(leaves[i]),
@@ -129,10 +132,11 @@ class Plan:
                 for i in here
             ]
             try:
-                found = self._compute(active, apply)(rows, scalars)
+                found = self._compute(active, apply, axis)(rows, scalars)
             except Exception as error:
                 pairs = zip(here, rows, strict=True)
-                given = [(paths_of(updates)[i][0], row[0]) for i, row in pairs]
+                names, layers = paths_of(updates), None if splits() else axis
+                given = [(names[i][0], one_layer(row[0], layers)) for i, row in pairs]
                 explain(error, [rule.within for rule in self.rules], given)
                 raise
             for i, (result, row) in zip(here, found, strict=True):
@@ -143,9 +147,14 @@ class Plan:
         new = [[treedef.unflatten(c) for c in cs] for cs in columns]
         return treedef.unflatten(leaves), rebuild(new)
 
-    def _compute(self, active: tuple[bool, ...], apply: bool) -> PerLeaf:
-        """The rules for one leaf, compiled: traced once a shape, inlined by XLA."""
-        key = active, apply, surroundings()
+    def _compute(
+        self, active: tuple[bool, ...], apply: bool, axis: int | None
+    ) -> PerLeaf:
+        """The rules for one leaf, compiled: traced once a shape, inlined by XLA.
+
+        For each layer of it, if an axis counts some.
+        """
+        key = active, apply, axis, surroundings()
         compiled = self._compiled.get(key)
         if compiled is None:
 
@@ -160,14 +169,17 @@ class Plan:
                             g, row, formula = evaluate(
                                 rule, g, p, row, scalars[i], formula
                             )
-                    new.append(row)
+                    new.append(tuple(row))
                 if not apply:
                     return g, tuple(new)
                 p = add_to(p, g)
                 pairs = zip(self.rules, new, strict=True)
                 return p, tuple(ordered(rule, row, p) for rule, row in pairs)
 
-            compiled = self._compiled[key] = PerLeaf(compute)
+            fn = compute
+            if axis is not None:
+                fn = seen_as(CUT, compute) if splits() else over_layers(compute, axis)
+            compiled = self._compiled[key] = PerLeaf(fn)
         return compiled
 
 
