@@ -19,7 +19,7 @@ from gradtx.core.masking import (
 from gradtx.core.plan import Plan, join, plan_of, updating
 from gradtx.core.stacks import layers_of
 from gradtx.core.transformation import hands_on, inner_of, transformation
-from gradtx.core.trees import failure, is_function, is_none, paths_of
+from gradtx.core.trees import failure, is_function, is_none, leaves_of, paths_of
 
 
 @transformation
@@ -259,8 +259,9 @@ def partition(
         known = f" transforms has {list(members)}."
         labels = fitting("param_labels", labels, tree, is_label, known)
         each = covering(labels, tree, is_label)
-        for (path, leaf), label in zip(paths_of(tree), each, strict=True):
+        for i, (leaf, label) in enumerate(zip(leaves_of(tree)[0], each, strict=True)):
             if leaf is not None and place(label) is None:
+                path = paths_of(tree)[i][0]
                 raise failure(f"param_labels{path} is {label!r};{known}")
         found = jax.tree.map(place, labels, is_leaf=is_label)
         return {
@@ -293,6 +294,7 @@ def partition(
             inner[label] = MaskedState(inner_state)
         return result, PartitionState(inner)
 
+    @hands_on
     def update(updates, state, params=None, **extra):
         return each(lambda tx: tx.update, updates, state, params, extra, updates)
 

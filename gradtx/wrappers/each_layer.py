@@ -7,7 +7,7 @@ from typing import Any
 from gradtx.core.call import show
 from gradtx.core.stacks import named_leaves, stacking
 from gradtx.core.transformation import hands_on, inner_of, transformation
-from gradtx.wrappers.patterns import check_used, is_part, matched, matcher
+from gradtx.wrappers.patterns import check_used, firsts, is_part, matcher
 
 Stacked = Any  # (pattern, axis), or a list of such pairs
 
@@ -33,6 +33,7 @@ def each_layer(inner: Any, stacked: Stacked):
             check(params)
             return tx.init(params)
 
+    @hands_on
     def update(updates, state, params=None, **extra):
         with stacking(axis_at):
             return tx.update(updates, state, params, **extra)
@@ -72,8 +73,7 @@ def declared(
     def check(params: Any) -> None:
         paths = list(named_leaves(params))
         if paths and not is_part(params):
-            found = matched(matchers, paths)
-            check_used(matchers, found, [path for path, _ in paths], "stacked: ")
+            check_used(matchers, firsts(matchers, paths), paths, "stacked: ")
 
     return axis_at, check
 

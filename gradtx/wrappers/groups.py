@@ -18,7 +18,7 @@ from gradtx.core.trees import failure, is_none, leaves_of
 from gradtx.transforms.scale import scale
 from gradtx.transforms.stateless import set_to_zero
 from gradtx.wrappers.each_layer import Stacked, declared, each_layer
-from gradtx.wrappers.patterns import Pattern, check_used, is_part, matched, matcher
+from gradtx.wrappers.patterns import Pattern, check_used, firsts, is_part, matcher
 
 DEFAULT = "default"
 
@@ -176,17 +176,17 @@ def _changed(place: str, tx: Any, changes: dict[str, Any]) -> Any:
 def _labels(matchers: dict[str, Any], params: Any, default: str | None) -> Any:
     """The tree of names, after a look at who has nothing to do."""
     paths = list(named_leaves(params))
-    each = matched(matchers, paths)
-    alone = [path for (path, _), names in zip(paths, each, strict=True) if not names]
+    first = firsts(matchers, paths)
+    rows = zip(paths, first, strict=True)
+    alone = [path for (path, x), name in rows if name is None and x is not None]
     if alone and default is None:
         raise failure(
             f"no rule matches {alone[0]!r}{_more(alone)}, and there is no default. "
             f"Give one, or a last rule ('**', None), which freezes the rest."
         )
     if paths and not is_part(params):
-        check_used(matchers, each, [path for path, _ in paths], "")
-    first = [names[0] if names else default for names in each]
-    return leaves_of(params)[1].unflatten(first)
+        check_used(matchers, first, paths)
+    return leaves_of(params)[1].unflatten(name or default for name in first)
 
 
 def _more(paths: list[str]) -> str:

@@ -25,7 +25,9 @@ def matcher(place: str, pattern: Any) -> tuple[str, Matches]:
     if isinstance(pattern, re.Pattern):
         return pattern.pattern, lambda path, leaf: pattern.search(path) is not None
     if callable(pattern):
-        return show(pattern), lambda path, leaf: bool(pattern(path, leaf))
+        return show(
+            pattern
+        ), lambda path, leaf: leaf is not None and pattern(path, leaf)
     raise TypeError(
         f"{place}: a pattern is a string, a regular expression or a function "
         f"(path, leaf) -> bool, got {pattern!r:.60}."
@@ -44,27 +46,33 @@ def _glob(pattern: str) -> re.Pattern[str]:
     return re.compile(f"{found}(?:[^/]*/)*")
 
 
-def matched(
+def firsts(
     matchers: dict[str, Matches], paths: Sequence[tuple[str, Any]]
-) -> list[list[str]]:
-    """For each leaf the names of the patterns that match, in their order."""
-    return [[n for n, m in matchers.items() if m(path, x)] for path, x in paths]
+) -> list[str | None]:
+    """For each leaf the name of the first pattern that matches, or None."""
+    return [
+        next((name for name, matches in matchers.items() if matches(path, leaf)), None)
+        for path, leaf in paths
+    ]
 
 
 def check_used(
-    matchers: dict[str, Matches], names: list[list[str]], paths: list[str], what: str
+    matchers: dict[str, Matches],
+    first: Sequence[str | None],
+    paths: Sequence[tuple[str, Any]],
+    what: str = "",
 ) -> None:
     """Raise unless each pattern is the first to match a leaf."""
-    for name in matchers:
-        before = {some[0] for some in names if name in some}
-        if name in before:
-            continue
+    for name in matchers.keys() - {*first}:
+        rows = zip(paths, first, strict=True)
+        before = {other for row, other in rows if matchers[name](*row)}
         if before:
             raise failure(
                 f"{what}{name!r} has nothing to do: all that it matches is taken by "
-                f"{', '.join(map(repr, sorted(before)))} before it. The first wins."
+                f"{', '.join(sorted(map(repr, before)))} before it. The first wins."
             )
-        near = difflib.get_close_matches(name, paths, NEAREST, cutoff=0)
+        known = [path for path, _ in paths]
+        near = difflib.get_close_matches(name, known, NEAREST, cutoff=0)
         raise failure(
             f"{what}{name!r} matches no parameter. The nearest: {', '.join(near)}."
         )

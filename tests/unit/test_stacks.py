@@ -132,7 +132,9 @@ def test_groups_of_stacked_and_other_leaves():
     }
     table = tx.table(params)
     assert table.splitlines()[0] == "group     leaves  parameters  layers  optimizer"
-    assert table.splitlines()[1].startswith("<lambda>       1          18       3  adam")
+    assert table.splitlines()[1].startswith(
+        "<lambda>       1          18       3  adam"
+    )
     assert table.splitlines()[2].split() == ["w", "1", "4", "frozen"]
     assert table.splitlines()[3].split()[:4] == ["default", "1", "72", "3"]
 
@@ -154,7 +156,7 @@ def test_zero1_refuses_to_cut_layers():
     def step(g):
         return tx.step({"w": g}, tx.init(params), params)[0]["w"]
 
-    with pytest.raises(ValueError, match="lamb: looks at layers, .* whole_leaves=True"):
+    with pytest.raises(ValueError, match=r"lamb: looks at layers, .*leaves=True"):
         jax.vmap(step, axis_name="data")(jnp.ones((2, 4, 2)))
 
 
@@ -170,7 +172,12 @@ SGD = gradtx.sgd(0.1)
     ("given", "default", "kind", "text"),
     [
         (("layer/*", 0), SGD, ValueError, "'layer/\\*' matches no .* nearest: layers/"),
-        (("layers/*", 2), SGD, ValueError, r"'layers/b' has shape \(3, 6\), and no axi"),
+        (
+            ("layers/*", 2),
+            SGD,
+            ValueError,
+            r"'layers/b' has shape \(3, 6\), and no axi",
+        ),
         (("layers/*", "0"), SGD, TypeError, "stacked must be .*'0'"),
         (("layers/*", True), SGD, TypeError, "stacked must be .*True"),
         ((SGD, 0), SGD, TypeError, "stacked must be"),
@@ -182,6 +189,10 @@ SGD = gradtx.sgd(0.1)
 )
 def test_what_is_wrong_is_said(given, default, kind, text):
     params = stacked(model(0))
-    with pytest.raises(kind, match=text):
+
+    def step():
         tx = gradtx.groups([("head", None)], default, stacked=given)
-        tx.update(params, tx.init(params), params)
+        return tx.update(params, tx.init(params), params)
+
+    with pytest.raises(kind, match=text):
+        step()
