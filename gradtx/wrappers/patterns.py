@@ -25,9 +25,11 @@ def matcher(place: str, pattern: Any) -> tuple[str, Matches]:
     if isinstance(pattern, re.Pattern):
         return pattern.pattern, lambda path, leaf: pattern.search(path) is not None
     if callable(pattern):
-        return show(
-            pattern
-        ), lambda path, leaf: leaf is not None and pattern(path, leaf)
+
+        def matches(path: str, leaf: Any) -> bool:
+            return leaf is not None and bool(pattern(path, leaf))
+
+        return show(pattern), matches
     raise TypeError(
         f"{place}: a pattern is a string, a regular expression or a function "
         f"(path, leaf) -> bool, got {pattern!r:.60}."
