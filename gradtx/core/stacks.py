@@ -133,6 +133,13 @@ def over_layers(fn: Callable[[Any, Any], Any], axis: int) -> Callable[[Any, Any]
         def place(x: Any) -> int | None:
             return min(axis, jnp.ndim(x) - 1) if jnp.ndim(x) else None
 
+        aval: Any = jax.typeof(arrays[0])
+        if aval.sharding.spec[axis] is not None:  # JAX 0.10 cannot map a sum over it
+            raise failure(
+                f"layers of a stack of shape {aval.shape} are split over the mesh axis "
+                f"{aval.sharding.spec[axis]!r} of an explicit type. Split another "
+                f"dimension, or make the axis Auto."
+            )
         first, _, state = places = jax.tree.map(place, arrays)
         run = jax.vmap(
             seen_as(LAYER, fn),
