@@ -14,13 +14,16 @@ from gradtx import (
     testing as testing,
     tree as tree,
 )
+from gradtx._exports.checking import *
 from gradtx._exports.core import *
 from gradtx._exports.interop import *
 from gradtx._exports.linesearch import *
 from gradtx._exports.losses import *
 from gradtx._exports.optimizers_a_l import *
 from gradtx._exports.optimizers_m_z import *
+from gradtx._exports.precision import *
 from gradtx._exports.schedules import *
+from gradtx._exports.sweeping import *
 from gradtx._exports.transforms import *
 from gradtx._exports.wrappers import *
 

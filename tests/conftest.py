@@ -11,6 +11,8 @@ _FLAGS = {
     # LLVM optimizes nothing: it takes longer than it saves. What XLA itself does, to
     # fuse and to allocate, is the same.
     "--xla_backend_optimization_level": "0",
+    # LLVM gets a program whole, not in up to 32 parts: ours are too small to divide.
+    "--xla_cpu_parallel_codegen_split_count": "1",
 }
 if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11):  # gone since
     # An older way to write loops, in half the time.
@@ -27,6 +29,9 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _folder.name
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
+
+# Programs say nothing of the lines they come from: no test reads it, all wait for it.
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 
 # Millions of objects live to the end, as caches and tests: to go through them is slow.
 gc.set_threshold(100_000, 50, 50)

@@ -1,6 +1,6 @@
 """The public names of the core, each once."""
 
-from gradtx.core import check as check
+from gradtx.core import check as require
 from gradtx.core.apply import (
     apply_updates as apply_updates,
     incremental_update as incremental_update,

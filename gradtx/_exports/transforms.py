@@ -16,6 +16,10 @@ from gradtx.transforms.clip import (
     unitwise_clip as unitwise_clip,
     unitwise_norm as unitwise_norm,
 )
+from gradtx.transforms.clip_by_history import (
+    ClipByHistoryState as ClipByHistoryState,
+    clip_by_history as clip_by_history,
+)
 from gradtx.transforms.decay import (
     AddDecayedWeightsState as AddDecayedWeightsState,
     add_decayed_weights as add_decayed_weights,
@@ -73,6 +77,7 @@ from gradtx.transforms.schedule_free import (
     schedule_free as schedule_free,
     schedule_free_eval_params as schedule_free_eval_params,
 )
+from gradtx.transforms.shrink import ShrinkWeightsState as ShrinkWeightsState
 from gradtx.transforms.stateless import (
     identity as identity,
     set_to_zero as set_to_zero,

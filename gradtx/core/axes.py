@@ -219,23 +219,40 @@ def types_tell(names: Names) -> bool:
     return set(names) <= varying(lax.axis_index(names))
 
 
-def axes_of_each(tree: Any, axis_name: AxisNames) -> list[Names]:
-    """The axes over which each leaf is split; none of a leaf that is not there."""
+def need_together() -> None:
+    """Raise if devices have different leaves: for what decides for all of them."""
     if _apart.get():
         raise failure(
             "looks at all leaves, of which zero1(..., whole_leaves=True) gives each "
             "device some. Leave it out, or do without whole_leaves."
         )
+
+
+def axes_of_each(tree: Any, axis_name: AxisNames) -> list[Names]:
+    """The axes over which each leaf is split; none of a leaf that is not there."""
+    need_together()
     leaves = leaves_of(tree)[0]
     if not axis_name and not splits() and not any(map(_varies, leaves)):
         return [()] * len(leaves)  # as on one device
-    each: list[Any] = [axis_name] * len(leaves)
-    if is_function(axis_name):
-        each = spread_list("axis_name", axis_name(tree), tree, _is_axis_name)
+    each = _each(tree, axis_name)
     return [
         () if absent(x) else axes_of(x, name, path)
         for (path, x), name in zip(paths_of(tree), each, strict=True)
     ]
+
+
+def axes_of_any(tree: Any, axis_name: AxisNames) -> Names:
+    """All axes over which some leaf may be split: for what is not of one leaf."""
+    each = _each(tree, axis_name) if is_function(axis_name) else [axis_name]
+    named = (name for names in each for name in names_of(names))
+    return tuple(dict.fromkeys((*named, *splits())))
+
+
+def _each(tree: Any, axis_name: AxisNames) -> list[Any]:
+    """What is named for each leaf."""
+    if is_function(axis_name):
+        return spread_list("axis_name", axis_name(tree), tree, _is_axis_name)
+    return [axis_name] * len(leaves_of(tree)[0])
 
 
 def by_axes(tree: Any, axis_name: AxisNames) -> dict[Names, list[jax.Array]]:
@@ -262,6 +279,27 @@ def across(x: Any, names: Iterable[str]) -> Any:
     """The sum over the devices along the axes."""
     names = tuple(names)
     return lax.psum(x, names) if names else x
+
+
+def mean_across(name: str, x: jax.Array, axis_name: AxisName, hint: str) -> jax.Array:
+    """The mean over devices of a number; itself where it is the same on all of them.
+
+    Args:
+      name: of the number, for the error.
+      x: a scalar.
+      axis_name: the axes along which it may differ; with () each device has its own.
+      hint: what to say where it differs along another.
+
+    Raises:
+      ValueError: it differs along an axis that is not named, or an axis is not there.
+    """
+    names, found = names_of(axis_name), varying(x)
+    left = sorted(found - {*names})
+    if left and (names or axis_name is None):
+        raise failure(f"{name} differs between devices along {left}, which {hint}")
+    size_of(names)  # an axis that is not there is told
+    names = tuple(n for n in names if n in found or not types_tell((n,)))
+    return across(x, names) / size_of(names) if names else x
 
 
 def as_varying(x: jax.Array, names: Names) -> jax.Array:

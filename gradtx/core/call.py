@@ -115,8 +115,11 @@ def _is_plain(value: Any, mutable: bool = False) -> bool:
     return callable(value) and _find(value) is value  # jnp.sign: of a module
 
 
-# Dtypes by their scalar types, labels by their enumerations.
-_PLAIN = (bool, int, float, complex, str, bytes, type, Enum, np.dtype, np.generic)
+# Dtypes by their scalar types, labels by their enumerations; shapes without arrays.
+_PLAIN = (
+    *(bool, int, float, complex, str, bytes, type, Enum, np.dtype, np.generic),
+    jax.ShapeDtypeStruct,
+)
 
 
 class Call:

@@ -65,6 +65,11 @@ def at_least(name: str, value: Any, minimum: float) -> None:
     )
 
 
+def above(name: str, value: Any, minimum: float) -> None:
+    """A finite number larger than another."""
+    _bounded(name, value, lambda x: minimum < x < np.inf, f"above {minimum} and finite")
+
+
 def inside(name: str, value: Any, low: float, high: float) -> None:
     """A number strictly between two others."""
     _bounded(name, value, lambda x: low < x < high, f"in ({low}, {high})")

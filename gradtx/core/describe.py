@@ -60,7 +60,7 @@ def _lines(tx: Any, indent: str, label: str, known: tuple) -> Iterator[tuple[str
     inside: list[tuple[str, Any]] = []
     shown: list[str] = []
     for name, value in call.bound.arguments.items():
-        members = list(_members(name, value))
+        members = list(members_in(name, value))
         inside += members
         if not members and not _is_empty(value):  # a *args that was not given
             shown.append(f"{name}={_brief(value, known)}")
@@ -130,7 +130,7 @@ def _expanded(tx: Any) -> list[tuple[str, Any]]:
     return [("", made_of)]
 
 
-def _members(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+def members_in(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     """The transformations in an argument, each with a label."""
     if _is_one(value):
         yield f"{name}: ", value
@@ -140,10 +140,10 @@ def _members(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield from ((f"{key}: ", inner) for key, inner in inside)
     elif type(value) in (tuple, list):
         if len(value) == 2 and isinstance(value[0], str):  # named_chain
-            yield from _members(*value)
+            yield from members_in(*value)
         else:
             for inner in value:
-                for label, tx in _members("", inner):
+                for label, tx in members_in("", inner):
                     yield label.removeprefix(": "), tx
 
 

@@ -12,6 +12,7 @@ from gradtx.core.call import show
 ALIASES: dict[str, tuple[tuple[str, ...], ...]] = {
     "alpha": (("decay",), ("learning_rate",)),
     "accumulation_steps": (("every_k_schedule",),),
+    "backoff_factor": (("backoff",),),
     "beta": (("decay",), ("b1",), ("momentum",)),
     "beta1": (("b1",), ("momentum",), ("decay",)),
     "beta2": (("b2",), ("decay",)),
@@ -25,6 +26,7 @@ ALIASES: dict[str, tuple[tuple[str, ...], ...]] = {
     "every_k": (("every_k_schedule",),),
     "gamma": (("decay",), ("momentum",), ("decay_rate",), ("learning_rate",)),
     "gradient_accumulation_steps": (("every_k_schedule",),),
+    "growth_factor": (("factor",),),
     "history_size": (("memory_size",),),
     "initial_learning_rate": (("init_value",),),
     "inner_optimizer": (("inner",), ("opt",), ("fast_optimizer",)),
@@ -131,9 +133,19 @@ def no_transformation(value: Any) -> str:
     if inspect.isroutine(value) or isinstance(value, type):
         name = getattr(value, "__name__", "it")
         return f"{text}, which is a function. Call it: {name}(...)."
+    if is_sweep(value):
+        return (
+            f"{text}, which is a sweep: what stands around it would see all runs as "
+            f"one. Write it in what the sweep makes; one run is grid[0]."
+        )
     if hasattr(value, "is_transformation"):
         return f"{text}, which is a factory. Call it: {show(value)}(...)."
     return f"{text}."
+
+
+def is_sweep(value: Any) -> bool:
+    """Whether it is for many runs at once: it has an init and an update, too."""
+    return hasattr(value, "make_tx")
 
 
 def _cut(value: Any) -> str:

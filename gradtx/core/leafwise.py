@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from gradtx.core.axes import need_whole
 from gradtx.core.call import show
+from gradtx.core.encoded import policy
 from gradtx.core.numerics import safe_increment
 from gradtx.core.plan import Inputs, check_shapes, check_state, planned
 from gradtx.core.stacks import made_for_layers, stack_axes
@@ -18,6 +19,7 @@ from gradtx.core.trees import (
     failure,
     is_abstract,
     leaves_of,
+    paths_of,
     with_shape,
 )
 from gradtx.core.types import EmptyState
@@ -28,6 +30,8 @@ class Slot(NamedTuple):
 
     init: Callable[[jax.Array], Any]
     like_param: bool = True  # has the parameter's shape
+    value: Any = None  # what it is filled with, if it may be stored as codes
+    real: bool = False  # whether its numbers are real, and never negative
 
 
 def slot_dtype(param: Any, dtype: Any = None, real: bool = False) -> Any:
@@ -57,7 +61,11 @@ def full(value: Any, dtype: Any = None, *, real: bool = False) -> Slot:
     """
     if dtype is not None and not jnp.issubdtype(dtype, jnp.inexact):
         raise ValueError(f"a state dtype must be floating or complex, got {dtype}.")
-    return Slot(lambda p: jnp.full_like(p, value, dtype=slot_dtype(p, dtype, real)))
+
+    def init(p: Any) -> jax.Array:
+        return jnp.full_like(p, value, dtype=slot_dtype(p, dtype, real))
+
+    return Slot(init, value=value, real=real)
 
 
 def zeros(dtype: Any = None, *, real: bool = False) -> Slot:
@@ -118,12 +126,19 @@ def reduced(axes: Any, dtype: Any = None, *, keepdims: bool = False) -> Slot:
     return Slot(init, like_param=False)
 
 
-def filled(slot: Slot, params: Any) -> Any:
+def filled(slot: Slot, params: Any, name: str = "") -> Any:
     """The tree of a slot, made from the parameters that are there."""
     leaves, treedef = leaves_of(params)
+    how = policy()
+    if how is None or slot.value is None or not slot.like_param:
+        made = [
+            p if absent(p) else made_from(slot, p, axis)
+            for p, axis in zip(leaves, stack_axes(params), strict=True)
+        ]
+        return treedef.unflatten(made)
     return treedef.unflatten(
-        p if absent(p) else made_from(slot, p, axis)
-        for p, axis in zip(leaves, stack_axes(params), strict=True)
+        p if absent(p) else how(slot, name, path, with_shape(p))
+        for path, p in paths_of(params)
     )
 
 
@@ -189,7 +204,7 @@ def leafwise(
     shaped = next((name for name, slot in slots.items() if slot.like_param), None)
 
     def init(params: Any) -> Any:
-        fields = {name: filled(slot, params) for name, slot in slots.items()}
+        fields = {name: filled(slot, params, name) for name, slot in slots.items()}
         if counted:
             fields[counter] = jnp.zeros([], jnp.int32)
         return State(**fields)
@@ -219,6 +234,7 @@ def leafwise(
         slots=tuple(slots),
         last=written_last,
         whole=whole_numbers,
+        entrywise=not whole_leaf and all(slot.like_param for slot in slots.values()),
     )
 
 

@@ -60,6 +60,8 @@ class GradientTransformation(Remembered, _Pair):
     def table(self, params: Params) -> str:
         """The groups of the parameters, a line each; see `groups`.
 
+        Of `layerwise_decay` the layers, of `mup_scale` the leaves.
+
         Args:
           params: arrays, or shapes without arrays.
 

@@ -57,3 +57,21 @@ class PerLeaf:
             for i in places:
                 results[i] = self.one(leaves[i], shared)
         return results
+
+    def in_turn(
+        self, leaves: Sequence[Any], shared: Any, token: Any
+    ) -> tuple[list[Any], Any]:
+        """The results of a function that hands a token on from leaf to leaf.
+
+        Args:
+          leaves, shared: as above.
+          token: `fn(leaf, shared, token) -> (result, token)`.
+
+        Returns:
+          The results, and the token that the last one gave.
+        """
+        results = []
+        for leaf in leaves:
+            result, token = self.one(leaf, shared, token)
+            results.append(result)
+        return results, token

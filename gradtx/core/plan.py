@@ -11,6 +11,8 @@ import jax.numpy as jnp
 
 from gradtx.core.apply import add_to, check_moves
 from gradtx.core.axes import splits, surroundings
+from gradtx.core.chunks import has_codes, is_encoded, over_codes, slots_of
+from gradtx.core.encoded import step_number
 from gradtx.core.numerics import strong
 from gradtx.core.outcome import blaming, explain
 from gradtx.core.per_leaf import PerLeaf
@@ -109,6 +111,7 @@ class Plan:
         columns = [[column(s, "the state") for s in x.slots] for x in inputs]
         masks = [None if x.mask is None else column(x.mask, "mask") for x in inputs]
         scalars = tuple(tuple(map(strong, x.scalars)) for x in inputs)
+        count = step_number() if any(map(has_codes, columns)) else None
         uses_params = self.with_params or apply
         given = column(params, "params") if uses_params else [None] * len(leaves)
         stacks = stack_axes(updates)
@@ -132,7 +135,11 @@ class Plan:
                 for i in here
             ]
             try:
-                found = self._compute(active, apply, axis)(rows, scalars)
+                compute = self._compute(active, apply, axis)
+                if count is None:
+                    found = compute(rows, scalars)
+                else:
+                    found, count = compute.in_turn(rows, scalars, count)
             except Exception as error:
                 pairs = zip(here, rows, strict=True)
                 names, layers = paths_of(updates), None if splits() else axis
@@ -158,12 +165,12 @@ class Plan:
         compiled = self._compiled.get(key)
         if compiled is None:
 
-            def compute(leaf: tuple, scalars: tuple) -> Any:
+            def run(leaf: tuple, scalars: tuple) -> Any:
                 g, p, rows = leaf
-                new, formula = [], None
+                new, formula, first = [], None, g
                 for i, (rule, row) in enumerate(zip(self.rules, rows, strict=True)):
                     if active[i]:
-                        with blaming(i, leaf[0]):
+                        with blaming(i, first):
                             if rule.last and not apply:
                                 formula = None  # they are not written last
                             g, row, formula = evaluate(
@@ -176,10 +183,24 @@ class Plan:
                 pairs = zip(self.rules, new, strict=True)
                 return p, tuple(ordered(rule, row, p) for rule, row in pairs)
 
-            fn = compute
+            at_work = [r for r, on in zip(self.rules, active, strict=True) if on]
+            entrywise = all(rule.entrywise for rule in at_work)
+            each = run
             if axis is not None:
-                fn = seen_as(CUT, compute) if splits() else over_layers(compute, axis)
-            compiled = self._compiled[key] = PerLeaf(fn)
+                each = seen_as(CUT, run) if splits() else over_layers(run, axis)
+
+            def compute(leaf: tuple, scalars: tuple, count: Any = None) -> Any:
+                if count is None:
+                    return each(leaf, scalars)
+                if not any(map(is_encoded, slots_of(leaf[2]))):
+                    return each(leaf, scalars), count
+
+                def rules(leaf: tuple) -> Any:  # of chunks, if they are entrywise
+                    return (run if entrywise else each)(leaf, scalars)
+
+                return over_codes(rules, leaf, count, entrywise, apply)
+
+            compiled = self._compiled[key] = PerLeaf(compute)
         return compiled
 
 
@@ -194,6 +215,7 @@ def planned(
     last: tuple[str, ...] = (),
     twice: bool = False,
     whole: bool = False,
+    entrywise: bool = False,
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """A transformation of one rule.
 
@@ -202,7 +224,8 @@ def planned(
       rule: see `Rule`.
       prepare: `(updates, state, params) -> (inputs, rebuild)`, where `rebuild` takes
         the new slots to the new state.
-      with_params, reads_updates, slots, last, twice, whole: see `Rule` and `Plan`.
+      with_params, reads_updates, slots, last, twice, whole, entrywise: see `Rule` and
+        `Plan`.
 
     Returns:
       `init, update`.
@@ -214,7 +237,7 @@ def planned(
         inputs, rebuild = prepare(updates, state, params)
         return [inputs], lambda new: rebuild(*new[0])
 
-    rules = [Rule(rule, with_params, slots, last=last, twice=twice, whole=whole)]
+    rules = [Rule(rule, with_params, slots, (), last, twice, whole, entrywise)]
     return init, updating(Plan(rules, prepare_all, reads_updates))
 
 
@@ -260,12 +283,12 @@ def join(plans: Sequence[Plan]) -> Plan:
 
 
 def lift(
-    rule: Callable[..., Any], *, with_params: bool = False
+    rule: Callable[..., Any], *, with_params: bool = False, entrywise: bool = False
 ) -> Callable[..., tuple[Any, list[Any]]]:
     """Lift a rule for one array over trees, outside of a transformation.
 
     Args:
-      rule, with_params: see `Rule`.
+      rule, with_params, entrywise: see `Rule`.
 
     Returns:
       `apply(updates, slots=(), params=None, scalars=()) -> (updates, new_slots)`,
@@ -277,7 +300,7 @@ def lift(
         slots, scalars = state
         return [Inputs(slots, tuple(scalars))], lambda new: list(new[0])
 
-    plan = Plan([Rule(rule, with_params)], prepare)
+    plan = Plan([Rule(rule, with_params, entrywise=entrywise)], prepare)
 
     def apply(
         updates: Any,
@@ -295,10 +318,13 @@ def check_shapes(updates: Any, state: Any) -> None:
     leaves, treedef = leaves_of(updates)
     made = leaves_like(treedef, state, "the state", updates)
     for i, (g, s) in enumerate(zip(leaves, made, strict=True)):
-        if not (absent(g) or s is None) and jnp.shape(s) != jnp.shape(g):
+        if absent(g) or s is None:
+            continue
+        shape = s.shape if is_encoded(s) else jnp.shape(s)
+        if shape != jnp.shape(g):
             raise failure(
                 f"updates{paths_of(updates)[i][0]} has shape {jnp.shape(g)}, the "
-                f"state was made for shape {jnp.shape(s)}."
+                f"state was made for shape {shape}."
             )
 
 

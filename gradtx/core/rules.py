@@ -69,6 +69,7 @@ class Rule(NamedTuple):
     last: tuple[str, ...] = ()  # slots whose old values the parameters are made of
     twice: bool = False  # whether it takes the update's formula or None, after it
     whole: bool = False  # whether it takes whole numbers, as float32
+    entrywise: bool = False  # whether it looks at one entry of a leaf at a time
 
 
 def ordered(rule: Rule, row: tuple, p: Any) -> tuple:

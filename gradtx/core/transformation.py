@@ -13,7 +13,7 @@ from gradtx.core import trees
 from gradtx.core.apply import apply_updates
 from gradtx.core.call import Call, show
 from gradtx.core.examples import Axes, example_axes, of_examples, one_of_each
-from gradtx.core.hints import bind, no_transformation
+from gradtx.core.hints import bind, is_sweep, no_transformation
 from gradtx.core.outcome import checked
 from gradtx.core.pair import GradientTransformation, GradientTransformationExtraArgs
 from gradtx.core.plan import Plan, plan_of
@@ -72,7 +72,7 @@ def made_by(call: Call, factory: Callable[..., Any]) -> Any:
     numbers: they might not mean the same again.
     """
     # Copies of lists and dicts: changing them later changes nothing that is kept.
-    make = functools.partial(factory, *call.args, **call.kwargs)
+    make = _in_place(call) or functools.partial(factory, *call.args, **call.kwargs)
     if not call.is_plain:
         return make()
     try:
@@ -90,6 +90,19 @@ def made_by(call: Call, factory: Callable[..., Any]) -> Any:
         while len(_made) > MOST_KEPT:
             _made.popitem(last=False)
     return made
+
+
+def _in_place(call: Call) -> Callable[[], Any] | None:
+    """What builds instead of the factory, where an argument says so (a `decay`)."""
+    given = (*call.args, *call.kwargs.values())
+    if not any(hasattr(value, "in_place_of") for value in given):
+        return None
+    if not inspect.isfunction(call.factory):  # inject_hyperparams hands it on
+        return None
+    for name, value in call.bound.arguments.items():
+        if hasattr(value, "in_place_of"):
+            return functools.partial(value.in_place_of, name, call)
+    return None  # among *args, where the factory sees it
 
 
 MOST_KEPT = 512
@@ -265,7 +278,9 @@ def with_extra_args_support(tx: Any) -> GradientTransformationExtraArgs:
         isinstance(tx, tuple) and len(tx) == 2 and callable(tx[0]) and callable(tx[1])
     ):
         init, update = getattr(tx, "init", None), getattr(tx, "update", None)
-        if isinstance(tx, type) or not (callable(init) and callable(update)):
+        if isinstance(tx, type) or is_sweep(tx):
+            raise TypeError(no_transformation(tx))
+        if not (callable(init) and callable(update)):
             raise TypeError(no_transformation(tx))
     else:
         init, update = tx

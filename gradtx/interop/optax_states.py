@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from gradtx.core.numerics import value_at
 from gradtx.core.types import MaskedNode
 from gradtx.interop.owners import owners
+from gradtx.interop.raw import as_key, as_one, in_order, is_left_out, is_raw, revived
 from gradtx.tree.access import Placeholder, fit
 
 # Classes of one meaning under two names; others have one name in both libraries.
@@ -35,11 +36,13 @@ def from_optax(tx: Any, state: Any, like: Any = None) -> Any:
 
     Args:
       tx: gradtx's transformation, made by the same call.
-      state: the state that Optax's has.
+      state: the state that Optax's has; or what Orbax and Flax restore of it without
+        a template: dicts and lists. Of a `TrainState` or an `nnx.Optimizer` it is the
+        entry "opt_state".
       like: `tx.init(params)`, or a tree of shapes like it: then shapes are compared,
         and dtypes are gradtx's (float32 at least, where Optax stores bfloat16 moments
         of bfloat16 parameters). Without it dtypes stay. `flatten` and others that look
-        at the parameters need it.
+        at the parameters need it, and so do dicts and lists.
 
     Returns:
       The state, in arrays of its own.
@@ -56,6 +59,11 @@ def from_optax(tx: Any, state: Any, like: Any = None) -> Any:
       Array(0, dtype=int32)
     """
     if like is None:
+        if is_raw(state):
+            raise TypeError(
+                "from_optax: the state has lost its classes, as a checkpoint restored "
+                "without a template has. Give like=tx.init(params)."
+            )
         try:
             like = tx.init(Placeholder(None))
         except Exception as error:
@@ -111,6 +119,11 @@ class _Conversion:
         return ValueError(f"{self.name}: {text}")
 
     def node(self, target: Any, source: Any, path: str) -> Any:
+        if self.from_optax and not isinstance(target, Placeholder):
+            if is_left_out(source) and not jax.tree.leaves(target):
+                return target
+            source = revived(target, source)
+            source = in_order(source) if _is_chain(target) else source
         kinds = type(target).__name__, type(source).__name__
         if "MaskedNode" in kinds and _all_masked(target) and _all_masked(source):
             return target  # one node for a branch, or one a leaf
@@ -124,7 +137,8 @@ class _Conversion:
             )
         if hasattr(target, "_fields") and hasattr(source, "_fields"):
             return self.fields(target, source, path)
-        if _is_chain(target) and (_is_chain(source) or hasattr(source, "_fields")):
+        chained = _is_chain(source) or hasattr(source, "_fields")
+        if _is_chain(target) and (chained or isinstance(source, Mapping)):
             return self.members(target, source, path)
         if isinstance(target, Mapping) and isinstance(source, Mapping):
             return self.entries(target, source, path)
@@ -209,19 +223,29 @@ class _Conversion:
         made = []
         for (step,), old in children:
             key = getattr(step, "key", None)
-            if key in source:
-                made.append(self.node(old, source[key], f"{path}[{key!r}]"))
+            given = key if key in source else str(key)  # a number, as files have it
+            if given in source:
+                made.append(self.node(old, source[given], f"{path}[{key!r}]"))
+            elif self.from_optax and _is_empty(old):
+                made.append(old)
             elif hyperparams and isinstance(old, jax.Array):
                 made.append(jnp.array(old))
             else:
                 raise self.error(f"{path}[{key!r}] is not in it, only {[*source]}.")
-        surplus = [key for key in source if key not in target]
+        known = {*target, *map(str, target)}
+        surplus = [key for key in source if key not in known]
         if surplus and not hyperparams:
             raise self.error(f"{path}[{surplus[0]!r}] has no place in {[*target]}.")
         return treedef.unflatten(made)
 
     def members(self, target: Any, source: Any, path: str) -> Any:
         """A chain: members that have a state, in their order."""
+        alike = _is_chain(source) and len(source) == len(target)
+        if alike and any(map(_is_leaf, target)):  # parameters in a list
+            pairs = enumerate(zip(target, source, strict=True))
+            return type(target)(
+                self.node(old, new, f"{path}[{i}]") for i, (old, new) in pairs
+            )
         wanted, given = list(_members(target, "")), list(_members(source, path))
         if len(wanted) != len(given):
             raise self.error(
@@ -250,19 +274,9 @@ class _Conversion:
         return treedef.unflatten(
             x
             if x is None or isinstance(x, tuple) or (y is None and _is_nothing(x))
-            else fit(_as_key(_as_one(y, x), x), x, f"{self.name}: {path}")
+            else fit(as_key(as_one(y, x), x), x, f"{self.name}: {path}")
             for x, y in zip(old, new, strict=True)
         )
-
-
-def _as_key(value: Any, like: Any) -> Any:
-    """A random key of the newer kind for the older, or the other way."""
-    new, wanted = (
-        jnp.issubdtype(jnp.result_type(x), jax.dtypes.prng_key) for x in (value, like)
-    )
-    if new == wanted:
-        return value
-    return jax.random.key_data(value) if new else jax.random.wrap_key_data(value)
 
 
 def _is_nothing(x: Any) -> bool:
@@ -272,12 +286,6 @@ def _is_nothing(x: Any) -> bool:
 
 def _stops(x: Any) -> bool:
     return x is None or type(x).__name__ == "MaskedNode"
-
-
-def _as_one(new: Any, old: Any) -> Any:
-    """One number in the shape that it has on the other side, () or (1,)."""
-    alike = {jnp.shape(new), jnp.shape(old)} == {(), (1,)}
-    return jnp.reshape(new, jnp.shape(old)) if alike else new
 
 
 def _arrays(tree: Any) -> list[Any]:
@@ -300,12 +308,20 @@ def _copied(tree: Any) -> Any:
     return jax.tree.map(copy, tree, is_leaf=_stops)
 
 
+def _is_leaf(node: Any) -> bool:
+    return _stops(node) or hasattr(node, "dtype")
+
+
 def _is_chain(node: Any) -> bool:
     return type(node) in (tuple, list)
 
 
 def _is_empty(node: Any) -> bool:
     """No state at all; a mask around none is none, too."""
+    if is_left_out(node):
+        return True
+    if isinstance(node, Mapping) and [*node] == ["inner_state"]:
+        return _is_empty(node["inner_state"])
     if type(node).__name__ == "MaskedNode" or not isinstance(node, tuple | list):
         return False
     return all(map(_is_empty, node))
@@ -313,6 +329,7 @@ def _is_empty(node: Any) -> bool:
 
 def _members(node: Any, path: str) -> Iterator[tuple[str, Any]]:
     """The states of a chain's members that have one, also of chains within."""
+    node = in_order(node)
     if _is_chain(node):
         for i, x in enumerate(node):
             yield from _members(x, f"{path}[{i}]")

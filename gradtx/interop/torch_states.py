@@ -323,8 +323,13 @@ def _decay(run: _Run, arguments: Any, state: Any, owned: Owned) -> Any:
 
 
 def _scale(run: _Run, arguments: Any, state: Any, owned: Owned) -> Any:
+    if run.before.rate is not None and arguments["step_size"] > 0:  # of a group
+        for p in owned:
+            if p is not None:
+                p.says["lr"] = tuple(arguments["step_size"] * x for x in p.says["lr"])
+        return state
     if not is_among(arguments["step_size"], (-1,)) or run.before != _Chain():
-        raise error("scale has no counterpart in PyTorch; put it into learning_rate.")
+        raise error("scale has no counterpart in PyTorch but behind the learning rate.")
     _say(owned, maximize=True)
     return state
 

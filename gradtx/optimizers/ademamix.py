@@ -141,7 +141,7 @@ def scale_by_ademamix(
 
         return Inputs([state.m1, state.m2, state.nu], scalars), rebuild
 
-    return planned(init, rule, prepare, slots=_Averages._fields)
+    return planned(init, rule, prepare, slots=_Averages._fields, entrywise=True)
 
 
 @transformation

@@ -101,7 +101,9 @@ def scale_by_asgd(
 
         return Inputs([state.average], (rate, 1 - weight, weight)), rebuild
 
-    return planned(init, rule, prepare, with_params=True, slots=("average",))
+    return planned(
+        init, rule, prepare, with_params=True, slots=("average",), entrywise=True
+    )
 
 
 @transformation

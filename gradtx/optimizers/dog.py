@@ -139,7 +139,9 @@ def scale_by_dog(
         new = DoGState(jnp.zeros([], bool), state.init_params, dist, total)
         return Inputs(scalars=(rate,)), lambda: new
 
-    return planned(init, lambda g, rate: rate * g, prepare, reads_updates=True)
+    return planned(
+        *(init, lambda g, rate: rate * g, prepare), reads_updates=True, entrywise=True
+    )
 
 
 @transformation
@@ -251,7 +253,9 @@ def scale_by_dowg(
         new = DoWGState(state.init_params, total, squared)
         return Inputs(scalars=(rate,)), lambda: new
 
-    return planned(init, lambda g, rate: rate * g, prepare, reads_updates=True)
+    return planned(
+        *(init, lambda g, rate: rate * g, prepare), reads_updates=True, entrywise=True
+    )
 
 
 @transformation

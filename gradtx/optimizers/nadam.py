@@ -109,7 +109,7 @@ def scale_by_nadam(
 
         return Inputs([state.mu, state.nu], scalars), rebuild
 
-    return planned(init, rule, prepare)
+    return planned(init, rule, prepare, entrywise=True)
 
 
 def momentum_of(

@@ -78,7 +78,13 @@ def scale_by_optimistic_gradient(alpha: Scalar = 1.0, beta: Scalar = 1.0):
         return Inputs([state.previous_gradient], (alpha + weight, weight)), rebuild
 
     name = "previous_gradient"
-    return planned(init, rule, prepare, slots=(name,), last=(name,), twice=True)
+    return planned(
+        *(init, rule, prepare),
+        slots=(name,),
+        last=(name,),
+        twice=True,
+        entrywise=True,
+    )
 
 
 @transformation

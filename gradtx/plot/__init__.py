@@ -1,4 +1,4 @@
-"""Pictures of optimizers: paths on functions of two numbers, schedules, metrics.
+"""Pictures of optimizers: paths on surfaces, schedules, metrics, sweeps.
 
 Needs matplotlib, `pip install "gradtx[plot]"`, which is imported at the first picture
 only. Every function takes an axis, draws on it and returns it; without one it makes a
@@ -16,4 +16,5 @@ from gradtx.plot.effective import (
 )
 from gradtx.plot.maps import plot_paths as plot_paths
 from gradtx.plot.movie import animate_paths as animate_paths
+from gradtx.plot.sweeps import plot_sweep as plot_sweep
 from gradtx.plot.trajectories import paths as paths

@@ -53,7 +53,7 @@ def sort(
         if name in static:
             continue
         if _is_number(value):
-            if not (isinstance(value, int) and _is_int(parameter)):
+            if not (isinstance(value, int) and is_int(parameter)):
                 numbers[name] = value
         elif _is_schedule(value, parameter):
             schedules[name] = value
@@ -104,6 +104,6 @@ def _is_float(parameter: inspect.Parameter | None) -> bool:
     return by_default or _admits(parameter, float)
 
 
-def _is_int(parameter: inspect.Parameter | None) -> bool:
+def is_int(parameter: inspect.Parameter | None) -> bool:
     """Whether only an int may be given: a size, a period, a seed."""
     return _admits(parameter, int) and not _is_float(parameter)

@@ -192,7 +192,7 @@ class Injected(Remembered):
         def init(params):
             tell_flax()
             dtype = self.hyperparam_dtype
-            dtype = _widest(params) if dtype is None else dtype
+            dtype = widest(params) if dtype is None else dtype
             count = jnp.zeros([], jnp.int32)
             states = {name: fn.init() for name, fn in running.items()}
             values = numbers | {name: fn(states[name]) for name, fn in running.items()}
@@ -258,7 +258,7 @@ class Injected(Remembered):
         return (init, like(update, made), step), made
 
 
-def _widest(params: Any) -> Any:
+def widest(params: Any) -> Any:
     """The widest real dtype among the parameters, at least float32."""
     dtype = jnp.dtype(jnp.float32)
     for leaf in jax.tree.leaves(params):

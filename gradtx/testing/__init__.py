@@ -12,6 +12,7 @@ or, one test a check:
 that is of matrices only, say. The checks:
 """
 
+from gradtx.testing.bad_values import BAD_VALUES as BAD_VALUES
 from gradtx.testing.samples import discover as discover, sample as sample
 from gradtx.testing.suite import (
     CHECKS as CHECKS,
@@ -19,7 +20,6 @@ from gradtx.testing.suite import (
     listing as listing,
 )
 from gradtx.testing.values import (
-    BAD_VALUES as BAD_VALUES,
     EXTRA as EXTRA,
     PREPARE as PREPARE,
     VALUES as VALUES,

@@ -1,6 +1,7 @@
 """Checks of ways to run: outside of `jit`, and under JAX's flags for finding faults."""
 
 import contextlib
+import functools
 import gc
 from collections.abc import Iterator
 from typing import Any
@@ -80,13 +81,18 @@ def _swept() -> Iterator[None]:
     Late in a long run there are millions of old ones, and a trace took 20 s. Where a
     run has frozen some itself, they stay so, and these with them.
     """
-    frozen = gc.get_freeze_count()
+    stay = _frozen_by_the_run()
     gc.freeze()
     try:
         yield
     finally:
-        if not frozen:
+        if not stay:
             gc.unfreeze()
+
+
+@functools.cache  # to count them takes longer than the check: half a second, late
+def _frozen_by_the_run() -> bool:
+    return gc.get_freeze_count() > 0
 
 
 def steps_under_nan_checks(make: Make) -> None:

@@ -94,5 +94,7 @@ def _names(value: Any) -> dict[str, Any]:
         value = tuple(value.values())
     if isinstance(value, tuple | list):
         return {name: v for inner in value for name, v in _names(inner).items()}
+    if isinstance(value, jax.ShapeDtypeStruct):
+        return {"ShapeDtypeStruct": type(value), f"{value.dtype}": value.dtype}
     name = getattr(value, "__name__", None)
     return {name: value} if name else {}

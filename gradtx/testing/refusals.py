@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from gradtx.testing.bad_values import BAD_VALUES
 from gradtx.testing.leaves import bias, kernel, leaf_at, replaced
 from gradtx.testing.trial import (
     Make,
@@ -16,7 +17,6 @@ from gradtx.testing.trial import (
     rebuilt,
     updates_of,
 )
-from gradtx.testing.values import BAD_VALUES
 
 _NAN = (float("nan"),)
 

@@ -102,7 +102,7 @@ def clip_by_global_norm(max_norm: Scalar, *, axis_name: AxisNames = None):
     def rule(g, factor):
         return factor * g
 
-    return planned(stateless_init, rule, prepare, reads_updates=True)
+    return planned(stateless_init, rule, prepare, reads_updates=True, entrywise=True)
 
 
 @transformation

@@ -90,4 +90,4 @@ def add_decayed_weights(
         new = AddDecayedWeightsState(safe_increment(state.count), decay)
         return inputs(params, decay), lambda: new
 
-    return planned(init, rule, prepare, with_params=True)
+    return planned(init, rule, prepare, with_params=True, entrywise=True)

@@ -76,4 +76,6 @@ def add_noise(
         noise = random_like(used, widened(updates), axis_name=axis_name)
         return Inputs([noise], (scale,)), lambda _: AddNoiseState(count, following)
 
-    return planned(init, lambda g, n, scale: (g + scale * n, n), prepare)
+    return planned(
+        init, lambda g, n, scale: (g + scale * n, n), prepare, entrywise=True
+    )

@@ -26,7 +26,7 @@ def _to_length(length, eps, axis_name):
     def rule(g, inverse):
         return length * (inverse * g)  # their product may be out of range
 
-    return planned(stateless_init, rule, prepare, reads_updates=True)
+    return planned(stateless_init, rule, prepare, reads_updates=True, entrywise=True)
 
 
 @transformation

@@ -119,4 +119,4 @@ def scale_by_learning_rate(learning_rate: ScalarOrSchedule, *, flip_sign: bool =
         new = ScaleByLearningRateState(safe_increment(state.count), rate)
         return Inputs(scalars=(rate,)), lambda: new
 
-    return planned(init, lambda g, rate: sign * rate * g, prepare)
+    return planned(init, lambda g, rate: sign * rate * g, prepare, entrywise=True)

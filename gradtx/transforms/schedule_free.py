@@ -12,17 +12,11 @@ from gradtx.core.leafwise import initial
 from gradtx.core.numerics import as_float, safe_increment, value_at
 from gradtx.core.plan import check_shapes, check_state, lift, need_params
 from gradtx.core.transformation import inner_of, transformation
-from gradtx.core.trees import (
-    absent,
-    as_array,
-    compute_dtype,
-    is_inexact,
-    leaves_like,
-    leaves_of,
-    map_present,
-)
-from gradtx.core.types import MaskedNode, Params, Scalar, ScalarOrSchedule, State
-from gradtx.tree.access import get_all_with_path
+from gradtx.core.trees import map_present
+from gradtx.core.types import Params, Scalar, ScalarOrSchedule, State
+from gradtx.transforms.evaluation import Reader, between, evaluated
+
+READER = Reader(("z", "x"), between("b1"))
 
 
 class ScheduleFreeState(NamedTuple):
@@ -191,39 +185,5 @@ def schedule_free_eval_params(state: State, params: Params) -> Params:
       >>> gradtx.schedule_free_eval_params(state, params)
       Array([-0.5,  1. ], dtype=float32)
     """
-    found = get_all_with_path(state, "ScheduleFreeState")
-    if not found:
-        raise ValueError(
-            f"schedule_free_eval_params needs a state with a ScheduleFreeState in it, "
-            f"as schedule_free's init makes it, got a {type(state).__name__}."
-        )
-    leaves, treedef = leaves_of(params)
-    given = list(leaves)
-    owner: dict[int, str] = {}
-    for path, inner in found:
-        place = jax.tree_util.keystr(path) or "(the whole)"
-        columns = [
-            leaves_like(treedef, tree, "the state", params)
-            for tree in (inner.z, inner.x)
-        ]
-        for i, (p, z, x) in enumerate(zip(given, *columns, strict=True)):
-            if absent(p) or absent(z) or isinstance(z, MaskedNode):
-                continue
-            if i in owner:
-                raise ValueError(
-                    f"schedule_free_eval_params: the states at {owner[i]} and {place} "
-                    f"are both about the same parameters. Give one of them."
-                )
-            owner[i] = place
-            leaves[i] = _average(as_array(p), z, x, inner.b1)
-    return treedef.unflatten(leaves)
-
-
-def _average(p: jax.Array, z: jax.Array, x: jax.Array | None, b1: jax.Array) -> Any:
-    if not is_inexact(p.dtype):
-        return p
-    if x is None:
-        dtype = compute_dtype(p.dtype)
-        b1 = b1.astype(jnp.finfo(dtype).dtype)
-        x = (p.astype(dtype) - (1 - b1) * z.astype(dtype)) / b1
-    return x.astype(p.dtype)
+    readers, makers = {"ScheduleFreeState": READER}, "schedule_free's init"
+    return evaluated("schedule_free_eval_params", readers, makers, state, params)

@@ -29,6 +29,7 @@ from gradtx.tree.arithmetic import (
     where as where,
     zeros_like as zeros_like,
 )
+from gradtx.tree.carry import carry_over as carry_over
 from gradtx.tree.casting import cast as cast, cast_like as cast_like, dtype as dtype
 from gradtx.tree.moments import (
     bias_correction as bias_correction,

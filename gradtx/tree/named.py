@@ -1,7 +1,7 @@
 """States by name: stored, looked into, and restored into an edited transformation."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, overload
 
 import jax
@@ -23,10 +23,15 @@ class NamedReport(NamedTuple):
     new: tuple[str, ...]  # not among the saved: as `like` has them
     dropped: tuple[str, ...]  # saved, but of no use in this state
     changed: dict[str, str]  # of another shape or dtype: as `like` has them
+    moved: dict[str, str]  # by `carry_over` from another name: that one
 
     def __str__(self) -> str:
+        groups: list[tuple[str, Sequence[str]]] = [("matched", self.matched)]
+        if self.moved:
+            was = [f"{name}: was {old}" for name, old in self.moved.items()]
+            groups += [("moved", was)]
         changed = [f"{name}: {how}" for name, how in self.changed.items()]
-        groups = zip(self._fields, (*self[:3], changed), strict=True)
+        groups += [("new", self.new), ("dropped", self.dropped), ("changed", changed)]
         return "\n".join(
             f"{title}: {len(names)}" + "".join(f"\n  {name}" for name in names)
             for title, names in groups
@@ -150,7 +155,7 @@ def from_named(
     for name, leaf in zip(names, leaves, strict=True):
         if name in named:
             value = _decoded(named[name], dtypes.get(name))
-            saved, wanted = _type(name, value), _type(name, leaf)
+            saved, wanted = type_of(name, value), type_of(name, leaf)
             if saved == wanted:
                 found[name] = value
             else:
@@ -160,10 +165,11 @@ def from_named(
         new=tuple(name for name in names if name not in named),
         dropped=tuple(name for name in named if name not in known),
         changed=changed,
+        moved={},
     )
     if not partial and (report.new or report.dropped or changed):
         raise ValueError(
-            f"from_named: what was saved is not the state of {tx!r}:{_problems(report)}"
+            f"from_named: what was saved is not the state of {tx!r}:{problems(report)}"
             f"\nGive partial=True to take what matches and have the rest from like."
         )
     for name, leaf in zip(names, leaves, strict=True):
@@ -173,13 +179,13 @@ def from_named(
                 f"shape. Give like=tx.init(params)."
             )
     state = treedef.unflatten(
-        _placed(found.get(name, leaf), leaf)
+        placed(found.get(name, leaf), leaf)
         for name, leaf in zip(names, leaves, strict=True)
     )
     return (state, report) if partial else state
 
 
-def _problems(report: NamedReport) -> str:
+def problems(report: NamedReport) -> str:
     changed = [f"{name} ({how})" for name, how in report.changed.items()]
     text = ""
     for title, names in (
@@ -220,7 +226,7 @@ def _decoded(value: Any, dtype: str | None) -> Any:
     return value
 
 
-def _placed(value: Any, like: Any) -> Any:
+def placed(value: Any, like: Any) -> Any:
     """A copy (donating the one must not harm the other) of the kind of the other."""
     if _is_number(like):
         return type(like)(np.asarray(value).item())
@@ -252,7 +258,7 @@ def _dtype(name: str, leaf: Any) -> Any:
     return leaf.dtype
 
 
-def _type(name: str, leaf: Any) -> str:
+def type_of(name: str, leaf: Any) -> str:
     return f"{_dtype(name, leaf)}{list(np.shape(leaf))}"
 
 

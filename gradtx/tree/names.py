@@ -16,8 +16,15 @@ _SHARED = ("add_decayed_weights", "scale_by_learning_rate")
 Scope = tuple[str, ...]
 
 
-def names_of(tx: Any, state: Any) -> list[str]:
+class _Unwritten(str):
+    """A part of a scope that keeps names apart, and is not in them."""
+
+
+def names_of(tx: Any, state: Any, plain: bool = False) -> list[str]:
     """The names of a state's leaves, in their order; see `to_named`.
+
+    Plain ones begin with the step that an entry belongs to, without optimizer, group
+    and name in a chain; entries of two groups may then have one name.
 
     Raises:
       TypeError: `tx` is not a transformation, or the state is not its own.
@@ -25,7 +32,7 @@ def names_of(tx: Any, state: Any) -> list[str]:
     """
     tx = inner_of("tx", tx)
     try:
-        names = jax.tree.leaves(_Namer().tree(tx, state, ()))
+        names = jax.tree.leaves(_Namer(plain).tree(tx, state, ()))
         if len(names) != len(jax.tree.leaves(state)):  # a named_chain with fewer names
             raise TypeError("the state has more entries.")
     except (AttributeError, KeyError, TypeError) as error:
@@ -34,7 +41,7 @@ def names_of(tx: Any, state: Any) -> list[str]:
             f"init made, or a step since."
         ) from error
     seen: set[str] = set()
-    for name in names:
+    for name in () if plain else names:
         if name in seen:
             raise ValueError(f"{tx!r}: two entries of the state are named {name!r}.")
         seen.add(name)
@@ -44,7 +51,8 @@ def names_of(tx: Any, state: Any) -> list[str]:
 class _Namer:
     """Names for one state; it knows which are taken."""
 
-    def __init__(self):
+    def __init__(self, plain: bool):
+        self.plain = plain
         self.taken: set[Scope] = set()
 
     def claim(self, scope: Scope, name: Any) -> Scope:
@@ -55,6 +63,10 @@ class _Namer:
             base = (*scope, f"{_escaped(str(name))}.{number}")
         self.taken.add(base)
         return base
+
+    def inside(self, scope: Scope, name: Any) -> Scope:
+        """The scope of a group, or of a member that has been given a name."""
+        return (*scope, _Unwritten(name)) if self.plain else self.claim(scope, name)
 
     def tree(self, tx: Any, state: Any, scope: Scope, base: Scope | None = None) -> Any:
         """A tree of names like the state; `base` is a name lent by an alias."""
@@ -71,25 +83,27 @@ class _Namer:
             )
         if call.factory is named_chain:
             return {
-                name: self.tree(member, state[name], self.claim(scope, name))
+                name: self.tree(member, state[name], self.inside(scope, name))
                 for name, member in call.args
             }
         inner = inner_of_wrapper(tx)
         if is_alias(tx):
-            if inner is None:
+            if inner is None and not self.plain:
                 base = base or self.claim(scope, call.name)
             return self.tree(tx.made_of, state, base or scope, base)
         if inner is not None and has_no_own(tx, inner, state):
             return self.tree(inner, state, scope, base)
-        base = base or self.claim(scope, _factory(call))
         if call.factory is partition:
+            if base is None:
+                base = scope if self.plain else self.claim(scope, _factory(call))
             members = call.bound.arguments["transforms"]
             return {  # in the order of the state's own dict
                 label: self.tree(
-                    members[label], part.inner_state, self.claim(base, label)
+                    members[label], part.inner_state, self.inside(base, label)
                 )
                 for label, part in state.inner_states.items()
             }
+        base = base or self.claim(scope, _factory(call))
         parts = parts_of_wrapper(tx, state)
         if not parts:
             return self.fields(base, state)
@@ -107,7 +121,8 @@ class _Namer:
             keys = [jax.tree_util.keystr((key,), simple=True) for key in path]
             parts = [_escaped(key) for key in keys]
             self.taken.add((*base, *parts[:1]))
-            return "/".join((*base, *parts))
+            written = (part for part in base if not isinstance(part, _Unwritten))
+            return "/".join((*written, *parts))
 
         return jax.tree_util.tree_map_with_path(name, state)
 

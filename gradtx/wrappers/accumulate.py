@@ -23,6 +23,7 @@ from gradtx.core.trees import (
     or_else,
 )
 from gradtx.wrappers.inner import as_wide_as, one_of, zeros_for
+from gradtx.wrappers.loss_scaling import check_not_scaled
 from gradtx.wrappers.micro_steps import (
     NOTHING,
     MultiStepsState,
@@ -91,7 +92,8 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
         steps taken before to one (below 1 counts as 1).
       use_grad_mean: whether `opt` sees the mean, or else the sum.
       should_skip_update_fn: `f(updates, gradient_step, params) -> (skip, skip_state)`;
-        see `skip_not_finite` and `skip_large_updates`.
+        see `skip_not_finite` and `skip_large_updates`. `loss_scaling` is then around,
+        not inside, where it would not see what is skipped.
       accumulator_dtype: dtype of the accumulator. bfloat16 halves it and loses
         gradients from about the 256th on; `None` is each parameter's own, at least
         float32 (for float64). A complex parameter has a complex one.
@@ -158,10 +160,13 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
         g = jnp.where(weight == 0, jnp.asarray(NOTHING, g.dtype), weight * g)
         return gather(g, acc, first, share, skip)
 
-    add = lift(gather_weighted if weighted else gather)
+    add = lift(gather_weighted if weighted else gather, entrywise=True)
 
     def init(params):
         check_arrays(params)
+        inner_state = tx.init(params)
+        if should_skip_update_fn is not None:
+            check_not_scaled("MultiSteps", inner_state)
         nothing = map_present(_nothing_for, params)
         skip_state = ()
         if should_skip_update_fn is not None:
@@ -173,7 +178,7 @@ def MultiSteps(  # noqa: N802  the name that training scripts know
         return MultiStepsState(
             mini_step=jnp.zeros([], jnp.int32),
             gradient_step=jnp.zeros([], jnp.int32),
-            inner_opt_state=tx.init(params),
+            inner_opt_state=inner_state,
             acc_grads=nothing,
             skip_state=skip_state,
             weight=as_float(0) if weighted else (),

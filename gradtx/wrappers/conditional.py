@@ -10,10 +10,9 @@ import jax.numpy as jnp
 from gradtx.core import check
 from gradtx.core.apply import apply_updates
 from gradtx.core.numerics import safe_increment
-from gradtx.core.plan import check_state
 from gradtx.core.transformation import inner_of, transformation
 from gradtx.linesearch.objective import bound, need_extra
-from gradtx.wrappers.inner import as_wide_as, one_of, zeros_for
+from gradtx.wrappers.inner import as_wide_as, sometimes
 
 # (step, **extra) -> whether to take the step: a bool, or a scalar array of bool.
 ConditionFn = Callable[..., Any]
@@ -70,19 +69,18 @@ def conditionally_transform(
       0.5
     """
 
-    def left_out(updates, state, params):
-        return as_wide_as(updates, params, updates), state
+    def as_they_are(updates, params):
+        return as_wide_as(updates, params, updates)
 
-    def step_left_out(updates, state, params):
-        return apply_updates(params, updates), state
+    def applied(updates, params):
+        return apply_updates(params, updates)
 
     return _conditional(
         ConditionallyTransformState,
         inner_of("conditionally_transform: inner", inner),
         should_transform_fn,
         forward_extra_args,
-        left_out,
-        step_left_out,
+        otherwise=(as_they_are, applied),
     )
 
 
@@ -117,20 +115,11 @@ def conditionally_mask(
       >>> float(params), int(state.step)
       (0.5, 2)
     """
-
-    def left_out(updates, state, params):
-        return zeros_for(updates, params), state
-
-    def step_left_out(updates, state, params):
-        return params, state
-
     return _conditional(
         ConditionallyMaskState,
         inner_of("conditionally_mask: inner", inner),
         should_transform_fn,
         forward_extra_args,
-        left_out,
-        step_left_out,
     )
 
 
@@ -139,10 +128,9 @@ def _conditional(
     tx: Any,
     should_transform_fn: ConditionFn,
     forward_extra_args: bool,
-    left_out: Callable[..., Any],
-    step_left_out: Callable[..., Any],
+    otherwise: Any = None,
 ) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
-    """Run the inner transformation where the condition holds, else what is given."""
+    """Run the inner one where the condition holds; otherwise see `sometimes`."""
     if not callable(should_transform_fn):
         raise TypeError(
             f"should_transform_fn must be a function of the step, got "
@@ -158,35 +146,15 @@ def _conditional(
     def init(params):
         return State(inner_state=tx.init(params), step=jnp.zeros([], jnp.int32))
 
-    def judge(state, extra):
-        check_state(state, State)
+    def judge(updates, state, params, extra):
         need_extra(**{key: extra.get(key) for key in needed})
         given = extra if forward_extra_args else {}
         take = bound(should_transform_fn, given)(state.step)
         check.scalar("should_transform_fn(step)", take)
-        return jnp.asarray(take, bool)
+        new = state._replace(step=safe_increment(state.step))
+        return jnp.asarray(take, bool), new
 
-    # The branches of lax.cond are defined here, once: see one_of.
-    def taken(updates, state, params, **extra):
-        new, state = tx.update(updates, state, params, **extra)
-        return as_wide_as(updates, params, new), state
-
-    def step_taken(updates, state, params, **extra):
-        return tx.step(updates, state, params, **extra)
-
-    def either(yes, no, updates, state, params, extra):
-        take = judge(state, extra)
-        operands = updates, state.inner_state, params
-        result, inner_state = one_of(take, yes, no, *operands, **extra)
-        return result, State(inner_state=inner_state, step=safe_increment(state.step))
-
-    def update(updates, state, params=None, **extra):
-        return either(taken, left_out, updates, state, params, extra)
-
-    def step(updates, state, params, **extra):
-        return either(step_taken, step_left_out, updates, state, params, extra)
-
-    return init, update, step
+    return init, *sometimes(State, tx, judge, otherwise=otherwise)
 
 
 def _needed(condition: ConditionFn) -> list[str]:

@@ -1,5 +1,6 @@
 """What wrappers share: running the inner transformation only sometimes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -7,8 +8,63 @@ import jax.numpy as jnp
 
 from gradtx.core.axes import varying
 from gradtx.core.branches import one_of as one_of
+from gradtx.core.plan import check_state
 from gradtx.core.trees import absent, check_match, leaves_like, leaves_of
 from gradtx.core.widths import on_the_way
+
+
+def sometimes(
+    State: Any,
+    tx: Any,
+    judge: Callable[..., tuple[jax.Array, Any]],
+    before: Callable[[Any, Any], Any] = lambda updates, state: updates,
+    otherwise: tuple[Callable[..., Any], Callable[..., Any]] | None = None,
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """`update` and `step` of a wrapper that leaves out some steps of another.
+
+    The inner one runs inside of `lax.cond`, in `step` with the application. What is
+    left out leaves its state as it was, and `step` does not read the parameters.
+
+    Args:
+      State: of the wrapper, with the inner one's in its field `inner_state`.
+      tx: the inner transformation.
+      judge: `(updates, state, params, extra) -> (take, state)`: whether to take the
+        step, and the wrapper's new state, but for the inner one's.
+      before: `(updates, state)` gives what the inner one sees of the updates, from the
+        state before; in the branch, where XLA does not store it.
+      otherwise: `(updates, params)` of a step that is left out, for `update` and for
+        `step`: zero updates and the same parameters if it is None.
+    """
+    updates_left, params_left = otherwise or (zeros_for, lambda updates, params: params)
+
+    # The branches of lax.cond are defined here, once: see one_of.
+    def taken(updates, state, params, **extra):
+        given = before(updates, state)
+        new, inner = tx.update(given, state.inner_state, params, **extra)
+        return as_wide_as(updates, params, new), inner
+
+    def left_out(updates, state, params):
+        return updates_left(updates, params), state.inner_state
+
+    def step_taken(updates, state, params, **extra):
+        return tx.step(before(updates, state), state.inner_state, params, **extra)
+
+    def step_left_out(updates, state, params):
+        return params_left(updates, params), state.inner_state
+
+    def either(yes, no, updates, state, params, extra):
+        check_state(state, State)
+        take, new = judge(updates, state, params, extra)
+        result, inner = one_of(take, yes, no, updates, state, params, **extra)
+        return result, new._replace(inner_state=inner)
+
+    def update(updates, state, params=None, **extra):
+        return either(taken, left_out, updates, state, params, extra)
+
+    def step(updates, state, params, **extra):
+        return either(step_taken, step_left_out, updates, state, params, extra)
+
+    return update, step
 
 
 def zeros_for(updates: Any, params: Any = None) -> Any:

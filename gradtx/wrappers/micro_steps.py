@@ -8,21 +8,14 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import check
-from gradtx.core.axes import (
-    AxisName,
-    across,
-    names_of,
-    size_of,
-    types_tell,
-    varying,
-)
+from gradtx.core.axes import AxisName, mean_across
 from gradtx.core.call import Call
 from gradtx.core.extra import need_extra
 from gradtx.core.numerics import as_float, safe_increment
 from gradtx.core.pair import GradientTransformationExtraArgs
 from gradtx.core.plan import check_state, lift, need_params
 from gradtx.core.transformation import inner_of, transformation
-from gradtx.core.trees import absent, at_work, failure, leaves_of
+from gradtx.core.trees import absent, at_work, leaves_of
 from gradtx.core.types import Updates
 from gradtx.wrappers.inner import one_of
 
@@ -174,18 +167,11 @@ def weight_of(extra: dict[str, Any], weight_axes: AxisName) -> tuple[Any, Any]:
     need_extra(weight=weight)
     check.nonnegative("weight", weight)
     weight = as_float(weight)
-    names, found = names_of(weight_axes), varying(weight)
-    left = sorted(found - {*names})
-    if left and weight_axes != ():
-        raise failure(
-            f"weight differs between devices along {left}, which "
-            f"weight_axes={weight_axes!r} does not name. Name the axis if devices have "
-            f"tokens of their own, or give weight_axes=() to have each go by itself."
-        )
-    size = size_of(names)  # an axis that is not there is told
-    if not any(name in found or not types_tell((name,)) for name in names):
-        return weight, weight  # the same on all of them
-    return weight, across(weight, names) / size
+    hint = (
+        f"weight_axes={weight_axes!r} does not name. Name the axis if devices have "
+        f"tokens of their own, or give weight_axes=() to have each go by itself."
+    )
+    return weight, mean_across("weight", weight, weight_axes, hint)
 
 
 def given_of(updates: Any, acc: Any) -> Any:

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from gradtx.core import check
 from gradtx.core.axes import AxisNames, check_axis_name
 from gradtx.core.numerics import safe_increment
-from gradtx.core.plan import check_state
 from gradtx.core.transformation import inner_of, transformation
-from gradtx.wrappers.inner import as_wide_as, one_of, zeros_for
+from gradtx.wrappers.inner import sometimes
+from gradtx.wrappers.loss_scaling import check_not_scaled
 from gradtx.wrappers.skip_rules import all_finite
 
 
@@ -49,8 +49,9 @@ def apply_if_finite(
         gradients differ. See `clip_by_global_norm`.
 
     Raises:
-      ValueError: if max_consecutive_errors is below 0 or not whole, or gradients
-        differ along an axis that is not named.
+      ValueError: if max_consecutive_errors is below 0 or not whole, gradients differ
+        along an axis that is not named, or there is `loss_scaling` inside, which has to
+        see what is left out.
       TypeError: if inner is not a transformation.
 
     Example:
@@ -67,15 +68,16 @@ def apply_if_finite(
     tx = inner_of("apply_if_finite: inner", inner)
 
     def init(params):
+        inner_state = tx.init(params)
+        check_not_scaled("apply_if_finite", inner_state)
         return ApplyIfFiniteState(
             notfinite_count=jnp.zeros([], jnp.int32),
             last_finite=jnp.ones([], bool),
             total_notfinite=jnp.zeros([], jnp.int32),
-            inner_state=tx.init(params),
+            inner_state=inner_state,
         )
 
-    def judge(updates, state):
-        check_state(state, ApplyIfFiniteState)
+    def judge(updates, state, params, extra):
         finite = all_finite(updates, axis_name)
         in_a_row = jnp.where(finite, 0, safe_increment(state.notfinite_count))
         total = state.total_notfinite
@@ -83,31 +85,4 @@ def apply_if_finite(
         take = finite | (in_a_row > max_consecutive_errors)
         return take, ApplyIfFiniteState(in_a_row, finite, total, state.inner_state)
 
-    def taken(updates, state, params, **extra):
-        new, state = tx.update(updates, state, params, **extra)
-        return as_wide_as(updates, params, new), state
-
-    def left_out(updates, state, params):
-        return zeros_for(updates, params), state
-
-    def update(updates, state, params=None, **extra):
-        take, new = judge(updates, state)
-        updates, inner_state = one_of(
-            take, taken, left_out, updates, state.inner_state, params, **extra
-        )
-        return updates, new._replace(inner_state=inner_state)
-
-    def step_taken(updates, state, params, **extra):
-        return tx.step(updates, state, params, **extra)
-
-    def step_left_out(updates, state, params):
-        return params, state
-
-    def step(updates, state, params, **extra):
-        take, new = judge(updates, state)
-        params, inner_state = one_of(
-            take, step_taken, step_left_out, updates, state.inner_state, params, **extra
-        )
-        return params, new._replace(inner_state=inner_state)
-
-    return init, update, step
+    return init, *sometimes(ApplyIfFiniteState, tx, judge)

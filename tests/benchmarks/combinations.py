@@ -16,19 +16,20 @@ from .given import (
     a_value,
     gradients,
     nothing,
-    of_examples,
     one,
 )
 from .minimum import (
     ACCUMULATED,
+    SNAPSHOT,
     SYNC,
+    WINDOW,
     Minimum,
     accumulated,
     all_twice,
     both_twice,
-    examples_once,
     gradients_twice,
     once,
+    snapshots,
     synchronized,
 )
 
@@ -167,6 +168,11 @@ COMBINATIONS = (
     Workload("partitioned_adamw", partitioned, "adamw"),
     Workload("grouped_adamw", grouped, "adamw", in_optax=False),
     Workload(
+        "quantized_adamw",
+        lambda lib: lib.quantize_state(adamw(lib)),
+        in_optax=False,
+    ),
+    Workload(
         "injected_adamw",
         lambda lib: lib.inject_hyperparams(lib.adamw)(learning_rate=RATE),
         "adamw",
@@ -185,6 +191,17 @@ COMBINATIONS = (
         cycle=SYNC,
         params=two_sets,
     ),
+    Workload(
+        "average_adamw", lambda lib: lib.average_weights(adamw(lib)), in_optax=False
+    ),
+    Workload(
+        "window_adamw",
+        lambda lib: lib.average_weights(adamw(lib), window=WINDOW, every=SNAPSHOT),
+        minimum=snapshots,
+        cycle=SNAPSHOT,
+        in_optax=False,
+    ),
+    Workload("gpa_adamw", lambda lib: lib.gpa(adamw(lib)), in_optax=False),
     Workload(
         "conditional_adamw",
         lambda lib: lib.conditionally_mask(adamw(lib), every_other),
@@ -208,6 +225,28 @@ COMBINATIONS = (
         "zero_nans_adamw",
         lambda lib: lib.chain(lib.zero_nans(), adamw(lib)),
         "adamw",
+    ),
+    Workload(
+        "guarded_adamw",
+        lambda lib: lib.skip_spikes(adamw(lib)),
+        "finite_adamw",
+        gradients_twice,
+        in_optax=False,
+        extra=a_value,
+    ),
+    Workload(
+        "scaled_adamw",
+        lambda lib: lib.loss_scaling(adamw(lib)),
+        "finite_adamw",
+        gradients_twice,
+        in_optax=False,
+    ),
+    Workload(
+        "history_clipped_adamw",
+        lambda lib: lib.chain(lib.clip_by_history(multiple=2.0), adamw(lib)),
+        "clipped_adamw",
+        gradients_twice,
+        in_optax=False,
     ),
     Workload(
         "projected_adamw",
@@ -243,6 +282,12 @@ COMBINATIONS = (
         in_optax=False,
     ),
     Workload(
+        "lazy_adamw",
+        lambda lib: lib.lazy(adamw(lib)),
+        minimum=gradients_twice,
+        in_optax=False,
+    ),
+    Workload(
         "mechanized_adamw",
         lambda lib: find(lib, "mechanize")(adamw(lib)),
         minimum=all_twice,
@@ -272,41 +317,4 @@ COMBINATIONS = (
         extra=a_value,
     ),
     Workload("eager_adamw", adamw, eager=True),
-)
-
-
-def averaging(lib, aggregator):
-    """The optimizer behind an aggregator."""
-    return lib.aggregating.process(lib.identity(), aggregator, adamw(lib))
-
-
-# Of gradients of examples.
-AGGREGATED = tuple(
-    Workload(
-        name,
-        build,
-        minimum=examples_once,
-        cycle=cycle,
-        in_optax=False,
-        grads=of_examples,
-    )
-    for name, build, cycle in (
-        (
-            "averaged_adamw",
-            lambda lib: averaging(lib, lib.aggregating.average_per_element_updates()),
-            1,
-        ),
-        (
-            "increments_adamw",
-            lambda lib: averaging(
-                lib, lib.aggregating.average_incrementally_updates(0, ACCUMULATED)
-            ),
-            ACCUMULATED,
-        ),
-        (
-            "spread_adamw",
-            lambda lib: lib.aggregating.add_mean_variance_to_opt(adamw(lib)),
-            1,
-        ),
-    )
 )

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from .given import EXAMPLES
 
 ACCUMULATED = 4  # micro-batches a step
+WINDOW, SNAPSHOT = 3, 5  # copies that a window holds, and steps from one to the next
 SYNC = 5  # steps from one synchronization of lookahead to the next
 
 # From bytes of a parameter, of its gradient and of its state to the fewest bytes that
@@ -51,3 +52,8 @@ def accumulated(p, g, s):
 def synchronized(p, g, s):
     """The slow parameters are read and written in a synchronization only."""
     return once(p, g, s) + 2 * p / SYNC
+
+
+def snapshots(p, g, s):
+    """A copy of the parameters is written now and then, and none is read."""
+    return once(p, g, s - WINDOW * p) + 2 * p / SNAPSHOT

@@ -11,13 +11,14 @@ import optax
 import gradtx
 from gradtx.testing import discover, sample
 
+from .aggregated import AGGREGATED
 from .combinations import (
-    AGGREGATED,
     COMBINATIONS,
     RATE,
     Workload,
     find,
 )
+from .decays import DECAYS
 from .given import (
     a_loss,
     a_value,
@@ -77,7 +78,8 @@ def optimizers() -> list[Workload]:
 
 def workloads() -> dict[str, Workload]:
     """Every workload by name, those that people train with first."""
-    named = {workload.name: workload for workload in COMBINATIONS + AGGREGATED}
+    first = COMBINATIONS + DECAYS + AGGREGATED
+    named = {workload.name: workload for workload in first}
     return named | {w.name: w for w in optimizers() if w.name not in named}
 
 

@@ -174,7 +174,7 @@ def _number_of_a_parameter(params):
 @gradtx.transformation
 def has_derivatives_by_hyperparameters(decay=0.9):
     r"""the derivative by decay at decay=0 is nan, differences say"""
-    gradtx.check.decay("decay", decay)
+    gradtx.require.decay("decay", decay)
     return leafwise(EmptyState, lambda g: (1 - jnp.exp(3 * jnp.log(decay))) * g)
 
 

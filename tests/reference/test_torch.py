@@ -20,6 +20,7 @@ from .torch_trajectories import (
     gradient,
     losses,
     plateaus,
+    rows_of,
     schedules,
     times,
 )
@@ -31,12 +32,15 @@ CALLS, SCHEDULES, PLATEAUS = calls(), schedules(), plateaus()
 TOLERANCE = {"rtol": 1e-9, "atol": 1e-9}
 
 
-def path(tx, times, sets=("down",)):
+def path(call, tx, sets=("down",)):
     """Some sets of parameters, all from the same start, after every step."""
 
     def body(carry, t):
         params, state = carry
-        grads = {name: gradient(jnp, t, p) for name, p in params.items()}
+        grads = {
+            name: rows_of(jnp, call, t, gradient(jnp, t, p))
+            for name, p in params.items()
+        }
         params, state = tx.step(grads, state, params)
         return (params, state), params
 
@@ -44,7 +48,7 @@ def path(tx, times, sets=("down",)):
         return jax.lax.scan(body, (params, tx.init(params)), at)[1]
 
     params = {name: jnp.array(START) for name in sets}
-    points = jax.jit(loop)(params, jnp.array(times))
+    points = jax.jit(loop)(params, jnp.array(times(call)))
     return {name: np.asarray(x).reshape(STEPS, -1) for name, x in points.items()}
 
 
@@ -65,7 +69,7 @@ def test_the_path_is_pytorchs(call):
             tx = gradtx.partition(
                 {"down": tx, "up": gradtx.maximize(tx)}, {"down": "down", "up": "up"}
             )
-        points = path(tx, times(call), ("down", "up")[: len(row)])
+        points = path(call, tx, ("down", "up")[: len(row)])
     np.testing.assert_allclose(points["down"][kept], row["path"], **TOLERANCE)
     if "maximized" in row:
         np.testing.assert_allclose(points["up"][-1], row["maximized"], **TOLERANCE)
@@ -78,6 +82,9 @@ APART = {  # what the call is without the option that makes it PyTorch's
     "RAdam(lr, betas=(m, a), eps=eps, weight_decay=w)": (
         "chain(add_decayed_weights(w), radam(lr, b1=m, b2=a, eps=eps))"
     ),
+    "SparseAdam(lr, betas=(m, a), eps=eps)": (
+        "adam(lr, b1=m, b2=a, eps=eps, eps_before_correction=True)"
+    ),
     "LBFGS(lr, history_size=3)": "lbfgs(lr, 3, linesearch=None)",
 }
 
@@ -86,7 +93,7 @@ APART = {  # what the call is without the option that makes it PyTorch's
 def test_without_the_option_it_is_another_path(call):
     with jax.enable_x64(True):
         tx = eval(APART[call], vars(gradtx) | NUMBERS)
-        points = path(tx, times(call))["down"]
+        points = path(call, tx)["down"]
     apart = points[np.array(KEPT) - 1] - DATA["rows"][call]["path"]
     assert np.abs(apart).max() > 100 * TOLERANCE["atol"]
 

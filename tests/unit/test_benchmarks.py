@@ -51,7 +51,9 @@ def test_a_quick_run_shows_a_table_and_writes_numbers_and_a_picture(tmp_path, ca
     assert [picture.stem for picture in tmp_path.glob("*.png")] == [f"{path.stem}-tiny"]
 
 
-def test_scaling_goes_over_leaves_and_parameters(tmp_path):
+def test_scaling_goes_over_leaves_and_parameters(tmp_path, monkeypatch):
+    cleared = []  # what other tests have compiled stays
+    monkeypatch.setattr(jax, "clear_caches", lambda: cleared.append(True))
     limits = ["--max-leaves", "100", "--max-parameters", "1000000"]
     main(["--quick", "--scaling", *limits, "--out", str(tmp_path)])
     (path,) = tmp_path.glob("*-scaling.json")
@@ -59,6 +61,7 @@ def test_scaling_goes_over_leaves_and_parameters(tmp_path):
     assert [record["leaves"] for record in found["leaves"]] == [100]
     assert [record["parameters"] for record in found["parameters"]] == [1_000_000]
     assert path.with_suffix(".png").stat().st_size > 0
+    assert cleared == [True]  # between many leaves and large ones
 
 
 @pytest.mark.parametrize(

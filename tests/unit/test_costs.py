@@ -33,6 +33,7 @@ STORED = {
     "increments_adamw": 4.0,  # likewise
     "spread_adamw": 10.8,  # likewise, twice, and what is summed for the variance
     "transformed_adamw": 4.0,  # gradients that come out of a branch
+    "quantized_adamw": 1.0,  # a chunk, which is a good part of so small a leaf
     "sam_adamw": 4.0,  # parameters on their way to the cache, around a branch
 }
 HOW = "If it is meant to: python -m tests.benchmarks.costs"
@@ -99,5 +100,10 @@ def test_what_a_wrapper_adds():
     assert step("clipped_adamw") <= plain + 4.1
     assert step("finite_adamw") <= plain + 4.1
     assert step("zero_nans_adamw") <= plain + 4.1
+    # No kind of decay and no factor of a leaf takes another pass.
+    for name in ("cautiously_decayed", "corrected", "layerwise", "mup"):
+        assert step(f"{name}_adamw") <= plain + 0.1
     # Read the gradient, read and write the accumulator.
     assert step("accumulated_adamw") <= plain + 12.1
+    # Read the new parameter, read and write the average.
+    assert step("average_adamw") <= plain + 12.1

@@ -37,11 +37,12 @@ LAYERS = [
         "perturbations",
         "assignment",
     },
-    {"linesearch"},
+    {"linesearch", "precision"},
     {"optimizers"},
     {"wrappers"},
-    {"aggregating", "interop"},
+    {"aggregating", "interop", "sweeping"},
     {"distributed", "plot"},
+    {"checking"},
     {"testing"},
     {"optax"},
 ]
@@ -99,10 +100,13 @@ def test_a_file_has_at_most_350_lines():
 def test_packages_of_one_file_an_algorithm_have_an_empty_init():
     for package in (
         "_exports",
+        "checking",
         "core",
         "interop",
         "linesearch",
         "optimizers",
+        "precision",
+        "sweeping",
         "transforms",
         "wrappers",
     ):

@@ -163,7 +163,7 @@ def test_what_fits_has_an_empty_report():
     tx = gradtx.lion(0.1)
     named = to_named(tx, tx.init(1.0))
     _, report = from_named(tx, named, tx.init(2.0), partial=True)
-    assert report == (("lion/count", "lion/mu"), (), (), {})
+    assert report == (("lion/count", "lion/mu"), (), (), {}, {})
 
 
 def test_a_long_list_of_names_is_cut_in_the_error_only():

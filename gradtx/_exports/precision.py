@@ -1,0 +1,6 @@
+"""The public names of what is stored in few bits, each once."""
+
+from gradtx.precision.quantize import (
+    QuantizeState as QuantizeState,
+    quantize_state as quantize_state,
+)
