@@ -184,6 +184,7 @@ SGD = gradtx.sgd(0.1)
         ([("layers", 0), ("layers/w", 1)], SGD, ValueError, "taken by 'layers'"),
         ([("layers", 0), ("layers", 1)], SGD, ValueError, "'layers' comes twice"),
         (("layers", 0), gradtx.flatten(SGD), ValueError, "'layers/b' is a stack of"),
+        (("layers", 0), gradtx.lazy(SGD), ValueError, "of which lazy would take"),
         (("layers", 0), of_a_wrong_shape(), ValueError, r"gradient has \(6,\)"),
     ],
 )
