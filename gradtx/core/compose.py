@@ -17,8 +17,9 @@ from gradtx.core.masking import (
     stands_for_all,
 )
 from gradtx.core.plan import Plan, join, plan_of, updating
+from gradtx.core.stacks import layers_of
 from gradtx.core.transformation import hands_on, inner_of, transformation
-from gradtx.core.trees import failure, is_function, is_none, paths_of
+from gradtx.core.trees import failure, is_function, is_none, leaves_of, paths_of
 
 
 @transformation
@@ -253,12 +254,14 @@ def partition(
     def masks(tree):
         if stands_for_all(tree):
             return dict.fromkeys(places, True)
-        labels = param_labels(tree) if is_function(param_labels) else param_labels
+        given = is_function(param_labels)
+        labels = param_labels(layers_of(tree)) if given else param_labels
         known = f" transforms has {list(members)}."
         labels = fitting("param_labels", labels, tree, is_label, known)
         each = covering(labels, tree, is_label)
-        for (path, leaf), label in zip(paths_of(tree), each, strict=True):
+        for i, (leaf, label) in enumerate(zip(leaves_of(tree)[0], each, strict=True)):
             if leaf is not None and place(label) is None:
+                path = paths_of(tree)[i][0]
                 raise failure(f"param_labels{path} is {label!r};{known}")
         found = jax.tree.map(place, labels, is_leaf=is_label)
         return {
@@ -291,6 +294,7 @@ def partition(
             inner[label] = MaskedState(inner_state)
         return result, PartitionState(inner)
 
+    @hands_on
     def update(updates, state, params=None, **extra):
         return each(lambda tx: tx.update, updates, state, params, extra, updates)
 

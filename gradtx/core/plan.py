@@ -4,20 +4,20 @@ A chain of rules is one rule. Joined, its members are traced and dispatched once
 instead of once a leaf and member: on 2,404 leaves that takes a third of the time.
 """
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
 from gradtx.core.apply import add_to, check_moves
-from gradtx.core.axes import surroundings
+from gradtx.core.axes import splits, surroundings
 from gradtx.core.chunks import has_codes, is_encoded, over_codes, slots_of
 from gradtx.core.encoded import step_number
 from gradtx.core.numerics import strong
 from gradtx.core.outcome import blaming, explain
 from gradtx.core.per_leaf import PerLeaf
 from gradtx.core.rules import Rule, evaluate, ordered
+from gradtx.core.stacks import CUT, one_layer, over_layers, seen_as, stack_axes
 from gradtx.core.trees import (
     absent,
     as_array,
@@ -114,7 +114,9 @@ class Plan:
         count = step_number() if any(map(has_codes, columns)) else None
         uses_params = self.with_params or apply
         given = column(params, "params") if uses_params else [None] * len(leaves)
-        places: dict[tuple[bool, ...], list[int]] = {}  # by which rules are active
+        stacks = stack_axes(updates)
+        # By which rules are active, and what counts layers.
+        places: dict[tuple[tuple[bool, ...], int | None], list[int]] = {}
         for i, g in enumerate(leaves):
             if absent(g):
                 leaves[i] = given[i] if apply else g
@@ -122,8 +124,8 @@ class Plan:
             if apply:
                 check_moves(given[i], params, i)
             active = tuple(mask is None or bool(mask[i]) for mask in masks)
-            places.setdefault(active, []).append(i)
-        for active, here in places.items():
+            places.setdefault((active, stacks[i]), []).append(i)
+        for (active, axis), here in places.items():
             rows = [
                 (
                     as_array(leaves[i]),
@@ -133,14 +135,15 @@ class Plan:
                 for i in here
             ]
             try:
-                compute = self._compute(active, apply)
+                compute = self._compute(active, apply, axis)
                 if count is None:
                     found = compute(rows, scalars)
                 else:
                     found, count = compute.in_turn(rows, scalars, count)
             except Exception as error:
                 pairs = zip(here, rows, strict=True)
-                given = [(paths_of(updates)[i][0], row[0]) for i, row in pairs]
+                names, layers = paths_of(updates), None if splits() else axis
+                given = [(names[i][0], one_layer(row[0], layers)) for i, row in pairs]
                 explain(error, [rule.within for rule in self.rules], given)
                 raise
             for i, (result, row) in zip(here, found, strict=True):
@@ -151,9 +154,14 @@ class Plan:
         new = [[treedef.unflatten(c) for c in cs] for cs in columns]
         return treedef.unflatten(leaves), rebuild(new)
 
-    def _compute(self, active: tuple[bool, ...], apply: bool) -> PerLeaf:
-        """The rules for one leaf, compiled: traced once a shape, inlined by XLA."""
-        key = active, apply, surroundings()
+    def _compute(
+        self, active: tuple[bool, ...], apply: bool, axis: int | None
+    ) -> PerLeaf:
+        """The rules for one leaf, compiled: traced once a shape, inlined by XLA.
+
+        For each layer of it, if an axis counts some.
+        """
+        key = active, apply, axis, surroundings()
         compiled = self._compiled.get(key)
         if compiled is None:
 
@@ -168,7 +176,7 @@ class Plan:
                             g, row, formula = evaluate(
                                 rule, g, p, row, scalars[i], formula
                             )
-                    new.append(row)
+                    new.append(tuple(row))
                 if not apply:
                     return g, tuple(new)
                 p = add_to(p, g)
@@ -177,13 +185,19 @@ class Plan:
 
             at_work = [r for r, on in zip(self.rules, active, strict=True) if on]
             entrywise = all(rule.entrywise for rule in at_work)
+            each = run
+            if axis is not None:
+                each = seen_as(CUT, run) if splits() else over_layers(run, axis)
 
             def compute(leaf: tuple, scalars: tuple, count: Any = None) -> Any:
                 if count is None:
-                    return run(leaf, scalars)
+                    return each(leaf, scalars)
                 if not any(map(is_encoded, slots_of(leaf[2]))):
-                    return run(leaf, scalars), count
-                rules = functools.partial(run, scalars=scalars)
+                    return each(leaf, scalars), count
+
+                def rules(leaf: tuple) -> Any:  # of chunks, if they are entrywise
+                    return (run if entrywise else each)(leaf, scalars)
+
                 return over_codes(rules, leaf, count, entrywise, apply)
 
             compiled = self._compiled[key] = PerLeaf(compute)

@@ -80,7 +80,14 @@ def partitioned(lib):
 
 def grouped(lib):
     """Groups that differ in numbers only: as one adamw."""
-    rules = [("w", dict(weight_decay=0.0)), ("qkv", dict(b2=0.99))]
+
+    def vector(path, leaf):
+        return leaf.ndim == 1
+
+    def wide(path, leaf):
+        return leaf.shape[-1] > leaf.shape[-2]
+
+    rules = [(vector, dict(weight_decay=0.2)), (wide, dict(b2=0.99))]
     return lib.groups(rules, default=adamw(lib))
 
 
