@@ -44,7 +44,7 @@ def chain(*transforms: Any):
       chain(clip_by_global_norm(1.0), sgd(0.1))
     """
     members = [inner_of(f"chain: argument {i}", tx) for i, tx in enumerate(transforms)]
-    groups = _grouped(members)
+    groups = grouped(members)
 
     @hands_on
     def init(params):
@@ -99,7 +99,7 @@ def named_chain(*transforms: tuple[str, Any]):
             raise ValueError(f"named_chain: the name {pair[0]!r} comes twice.")
         names.append(pair[0])
         members.append(inner_of(f"named_chain: {pair[0]!r}", pair[1]))
-    groups = _grouped(members)
+    groups = grouped(members)
 
     @hands_on
     def init(params):
@@ -121,7 +121,7 @@ def named_chain(*transforms: tuple[str, Any]):
     return init, like(update, *members[:1]), step
 
 
-def _grouped(members):
+def grouped(members):
     """Members that run together: pairs of how many they are and a plan, or the member.
 
     Neighbours with plans are joined, up to one that has to see their result.

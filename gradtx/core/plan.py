@@ -35,6 +35,7 @@ class Inputs(NamedTuple):
     slots: Sequence[Any] = ()  # trees of arrays, like the updates
     scalars: tuple[Any, ...] = ()  # for every leaf the same
     mask: Any = None  # a tree of bools: where the rule applies; None is everywhere
+    clip: Any = None  # what a clip has found out, for `with_metrics`
 
 
 # From new slots (a list of trees for each rule) to the new state.
@@ -52,20 +53,26 @@ class Plan:
       prepare: computes what concerns the whole tree.
       reads_updates: whether `prepare` looks at the values of the updates. Then the
         plan can begin a joined one, not continue one.
+      clips: whether the first of its inputs has `clip`.
     """
 
     def __init__(
-        self, rules: Sequence[Rule], prepare: Prepare, reads_updates: bool = False
+        self,
+        rules: Sequence[Rule],
+        prepare: Prepare,
+        reads_updates: bool = False,
+        clips: bool = False,
     ):
         self.rules = tuple(rules)
         self.prepare = prepare
         self.reads_updates = reads_updates
+        self.clips = clips
         self.with_params = any(rule.with_params for rule in self.rules)
         self._compiled: dict[Any, PerLeaf] = {}
 
     def replace(self, prepare: Prepare) -> "Plan":
         """The same rules, compiled once, prepared otherwise."""
-        plan = Plan(self.rules, prepare, self.reads_updates)
+        plan = Plan(self.rules, prepare, self.reads_updates, self.clips)
         plan._compiled = self._compiled
         return plan
 
@@ -182,6 +189,7 @@ def planned(
     last: tuple[str, ...] = (),
     twice: bool = False,
     whole: bool = False,
+    clips: bool = False,
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """A transformation of one rule.
 
@@ -190,7 +198,8 @@ def planned(
       rule: see `Rule`.
       prepare: `(updates, state, params) -> (inputs, rebuild)`, where `rebuild` takes
         the new slots to the new state.
-      with_params, reads_updates, slots, last, twice, whole: see `Rule` and `Plan`.
+      with_params, reads_updates, slots, last, twice, whole, clips: see `Rule` and
+        `Plan`.
 
     Returns:
       `init, update`.
@@ -203,7 +212,7 @@ def planned(
         return [inputs], lambda new: rebuild(*new[0])
 
     rules = [Rule(rule, with_params, slots, last=last, twice=twice, whole=whole)]
-    return init, updating(Plan(rules, prepare_all, reads_updates))
+    return init, updating(Plan(rules, prepare_all, reads_updates, clips))
 
 
 def updating(plan: Plan) -> Callable[..., Any]:
@@ -244,7 +253,7 @@ def join(plans: Sequence[Plan]) -> Plan:
         return inputs, lambda new: tuple(back(new[i:j]) for i, j, back in backs)
 
     rules = [rule for plan in plans for rule in plan.rules]
-    return Plan(rules, prepare_all, plans[0].reads_updates)
+    return Plan(rules, prepare_all, plans[0].reads_updates, plans[0].clips)
 
 
 def lift(
