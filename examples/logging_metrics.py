@@ -27,8 +27,8 @@ from examples.report import Console
 
 EVERY = 10  # steps between two entries of the log
 BATCH = 50
-# The biases are not decayed, and have gradients of another size.
-RULES = [("**/bias", dict(weight_decay=0.0))]
+# The last layer is not decayed, and has gradients of another size.
+RULES = [("output", dict(weight_decay=0.0))]
 
 
 def make_optimizer(steps: int, learning_rate: float):

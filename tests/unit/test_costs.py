@@ -27,6 +27,7 @@ STORED = {
     "fresh_sophia": 13.6,  # random bits
     "apollo": 1.0,  # gradients that are projected, and what projects them
     "galore": 6.5,  # a product of matrices, which is whole before it is added
+    "wholly_measured_adamw": 4.1,  # updates: their norm is known before they are used
     "cautious_adamw": 4.0,  # the mask: XLA fuses no comparison into a sum
     "averaged_adamw": 4.0,  # the mean of the examples, which both moments take
     "increments_adamw": 4.0,  # likewise
@@ -87,5 +88,10 @@ def test_what_a_wrapper_adds():
     assert step("clipped_adamw") <= plain + 4.1
     assert step("finite_adamw") <= plain + 4.1
     assert step("zero_nans_adamw") <= plain + 4.1
+    # The norm is that of the clip: nothing is read for it, in either way.
+    for way, figures in allowed()["rows"]["measured_clipped_adamw"].items():
+        clipped = allowed()["rows"]["clipped_adamw"][way]
+        assert figures["bytes"] == clipped["bytes"]
+        assert figures["temporary"] <= clipped["temporary"]
     # Read the gradient, read and write the accumulator.
     assert step("accumulated_adamw") <= plain + 12.1
