@@ -1,7 +1,7 @@
 """Log what an optimizer does, step by step, to TensorBoard and to a progress bar.
 
     python -m examples.logging_metrics          # 15 s on two cores
-    python -m examples.logging_metrics --quick  # 4 s: one pass over the digits
+    python -m examples.logging_metrics --quick  # 5 s: one pass over the digits
     tensorboard --logdir out/logging            # pip install tensorboard
 
 To be copied: `make_optimizer` measures inside of the step, for nothing: the clip has
