@@ -38,6 +38,7 @@ class Inputs(NamedTuple):
     slots: Sequence[Any] = ()  # trees of arrays, like the updates
     scalars: tuple[Any, ...] = ()  # for every leaf the same
     mask: Any = None  # a tree of bools: where the rule applies; None is everywhere
+    clip: Any = None  # what a clip has found out, for `with_metrics`
 
 
 # From new slots (a list of trees for each rule) to the new state.
@@ -55,20 +56,26 @@ class Plan:
       prepare: computes what concerns the whole tree.
       reads_updates: whether `prepare` looks at the values of the updates. Then the
         plan can begin a joined one, not continue one.
+      clips: whether the first of its inputs has `clip`.
     """
 
     def __init__(
-        self, rules: Sequence[Rule], prepare: Prepare, reads_updates: bool = False
+        self,
+        rules: Sequence[Rule],
+        prepare: Prepare,
+        reads_updates: bool = False,
+        clips: bool = False,
     ):
         self.rules = tuple(rules)
         self.prepare = prepare
         self.reads_updates = reads_updates
+        self.clips = clips
         self.with_params = any(rule.with_params for rule in self.rules)
         self._compiled: dict[Any, PerLeaf] = {}
 
     def replace(self, prepare: Prepare) -> "Plan":
         """The same rules, compiled once, prepared otherwise."""
-        plan = Plan(self.rules, prepare, self.reads_updates)
+        plan = Plan(self.rules, prepare, self.reads_updates, self.clips)
         plan._compiled = self._compiled
         return plan
 
@@ -216,6 +223,7 @@ def planned(
     twice: bool = False,
     whole: bool = False,
     entrywise: bool = False,
+    clips: bool = False,
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """A transformation of one rule.
 
@@ -224,8 +232,8 @@ def planned(
       rule: see `Rule`.
       prepare: `(updates, state, params) -> (inputs, rebuild)`, where `rebuild` takes
         the new slots to the new state.
-      with_params, reads_updates, slots, last, twice, whole, entrywise: see `Rule` and
-        `Plan`.
+      with_params, reads_updates, slots, last, twice, whole, entrywise, clips: see
+        `Rule` and `Plan`.
 
     Returns:
       `init, update`.
@@ -238,7 +246,7 @@ def planned(
         return [inputs], lambda new: rebuild(*new[0])
 
     rules = [Rule(rule, with_params, slots, (), last, twice, whole, entrywise)]
-    return init, updating(Plan(rules, prepare_all, reads_updates))
+    return init, updating(Plan(rules, prepare_all, reads_updates, clips))
 
 
 def updating(plan: Plan) -> Callable[..., Any]:
@@ -255,31 +263,6 @@ def updating(plan: Plan) -> Callable[..., Any]:
 def plan_of(update: Callable[..., Any]) -> Plan | None:
     """The plan behind an `update`, if it has one."""
     return getattr(update, "plan", None)
-
-
-def join(plans: Sequence[Plan]) -> Plan:
-    """One plan for several in a row; its state is the tuple of their states."""
-    plans = tuple(plans)
-    if len(plans) == 1:
-        prepare_one = plans[0].prepare
-
-        def prepare(updates: Any, states: Any, params: Any) -> Any:
-            inputs, rebuild = prepare_one(updates, states[0], params)
-            return inputs, lambda new: (rebuild(new),)
-
-        return plans[0].replace(prepare)
-
-    def prepare_all(updates: Any, states: Any, params: Any) -> Any:
-        inputs: list[Inputs] = []
-        backs: list[tuple[int, int, Rebuild]] = []
-        for plan, state in zip(plans, states, strict=True):
-            some, rebuild = plan.prepare(updates, state, params)
-            backs.append((len(inputs), len(inputs) + len(some), rebuild))
-            inputs += some
-        return inputs, lambda new: tuple(back(new[i:j]) for i, j, back in backs)
-
-    rules = [rule for plan in plans for rule in plan.rules]
-    return Plan(rules, prepare_all, plans[0].reads_updates)
 
 
 def lift(

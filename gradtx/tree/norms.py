@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -35,9 +35,14 @@ def sum_of_squares(tree: Any, axis_name: AxisNames = ()) -> jax.Array:
     Small or bfloat16 leaves lose nothing: each is widened before it is squared, so a
     float16 leaf cannot overflow. An empty tree has 0.
     """
+    return squares_of(by_axes(tree, axis_name))
+
+
+def squares_of(leaves: Mapping[Names, list[jax.Array]], *scale: Any) -> jax.Array:
+    """The same of leaves by the axes that they are split over, each times a scale."""
     total = jnp.zeros([], jnp.float32)
-    for axes, leaves in by_axes(tree, axis_name).items():
-        total += _total(pooled(leaves), axes)
+    for axes, some in leaves.items():
+        total += _total(pooled(some), axes, *scale)
     return total
 
 

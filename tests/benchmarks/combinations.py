@@ -222,6 +222,29 @@ COMBINATIONS = (
         gradients_twice,
     ),
     Workload(
+        "measured_clipped_adamw",
+        lambda lib: lib.with_metrics(clipped(lib)),
+        "clipped_adamw",
+        gradients_twice,
+        in_optax=False,
+    ),
+    Workload(
+        "measured_grouped_adamw",
+        lambda lib: lib.with_metrics(
+            lib.chain(lib.clip_by_global_norm(1.0), grouped(lib)), per_group=True
+        ),
+        "clipped_adamw",
+        gradients_twice,
+        in_optax=False,
+    ),
+    Workload(
+        "wholly_measured_adamw",
+        lambda lib: lib.with_metrics(clipped(lib), of="all"),
+        "clipped_adamw",
+        all_twice,
+        in_optax=False,
+    ),
+    Workload(
         "zero_nans_adamw",
         lambda lib: lib.chain(lib.zero_nans(), adamw(lib)),
         "adamw",
