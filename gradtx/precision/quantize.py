@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import check
+from gradtx.core.axes import size_of, splits
 from gradtx.core.encoded import encoded_zeros, encoding, stepping
 from gradtx.core.numerics import safe_increment
 from gradtx.core.plan import check_state
@@ -101,7 +102,9 @@ def quantize_state(
         def make(slot: Any, name: str, path: str, p: Any) -> Any:
             names.add(name)
             codec = CODECS.get((width(name), not slot.real))
-            small = not p.shape or math.prod(p.shape) < min_size
+            # Of the whole leaf, of which zero1 may have given this device a share.
+            size = math.prod(p.shape) * size_of(splits())
+            small = not p.shape or size < min_size
             real = jnp.issubdtype(dtype_of(p), jnp.floating)
             if codec is None or small or not real or (exclude and exclude(path)):
                 return slot.init(p)

@@ -1,5 +1,7 @@
 """State as codes over several devices: the same bits, and nothing on the wire."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,10 +29,15 @@ def start():
     return params, TX.init(params)
 
 
+def few_digits(x):
+    """So that a mean over devices is exact."""
+    return jnp.round(64 * x) / 64
+
+
 def run(step, params, state, place=lambda x: x):
     for i in range(3):
         grads = {
-            n: jnp.cos(i + jnp.arange(x.size)).reshape(x.shape)
+            n: few_digits(jnp.cos(i + jnp.arange(x.size))).reshape(x.shape)
             for n, x in params.items()
         }
         params, state = step(params, state, place(grads))
@@ -65,3 +72,34 @@ def test_sharded_codes_are_the_same_and_nothing_is_sent(sizes, specs, kind):
     found = run(program, sharded, state, lambda g: jax.device_put(g, where))
     for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(found), strict=True):
         assert np.array_equal(a, b)
+
+
+def with_zero1(n, **kwargs):
+    """Three steps on n devices, which have the same gradients."""
+    kinds = (AxisType.Auto,)
+    mesh = jax.make_mesh((n,), ("a",), axis_types=kinds, devices=jax.devices()[:n])
+    tx = gradtx.distributed.zero1(TX, "a", **kwargs)
+    params, _ = start()
+    specs = gradtx.distributed.shard_specs(tx, params, mesh, "a")
+    on_each = partial(jax.shard_map, mesh=mesh)
+
+    @partial(on_each, in_specs=(P(), specs, P()), out_specs=(P(), specs))
+    def step(params, state, grads):
+        own = jax.tree.map(lambda g: jax.lax.pcast(g, "a", to="varying"), grads)
+        return tx.step(own, state, params)
+
+    state = jax.jit(on_each(tx.init, in_specs=P(), out_specs=specs))(params)
+    return run(jax.jit(step), params, state)
+
+
+def test_with_zero1_any_number_of_devices_has_the_same_bits():
+    (two, state), (eight, other) = with_zero1(2), with_zero1(8)
+    for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(other), strict=True):
+        assert np.array_equal(np.ravel(a), np.ravel(b))
+    for name in SHAPES:
+        assert np.array_equal(two[name], eight[name])
+    # With whole leaves they are those of one device.
+    alone, _ = run(jax.jit(step), *start())
+    whole, _ = with_zero1(2, whole_leaves=True)
+    for name in SHAPES:
+        assert np.array_equal(whole[name], alone[name])
