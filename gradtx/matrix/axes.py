@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gradtx.core.masking import spread_list, stands_for_all
 from gradtx.core.trees import absent, failure, is_function, leaves_of, paths_of
@@ -73,7 +74,7 @@ def numbers_of(name: str, given: DimensionNumbersOrFn, tree: Any) -> list[Any]:
     if stands_for_all(tree):
         return [None] * len(leaves)
     if given is None:
-        matrix = [not absent(x) and jnp.ndim(x) == 2 for x in leaves]
+        matrix = [not absent(x) and np.ndim(x) == 2 for x in leaves]
         return [MuonDimensionNumbers() if here else None for here in matrix]
     made = given(tree) if is_function(given) else given
     return spread_list(name, made, tree, is_numbers)

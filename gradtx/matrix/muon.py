@@ -67,8 +67,8 @@ def scale_by_muon(
     preconditioning: Preconditioning = "frobenius",
     weight_dimension_numbers: DimensionNumbersOrFn | None = None,
     bias_correction: bool = True,
-    scale_rule: ScaleRule | None = None,
-    ns_dtype: Any = None,
+    scale_rule: ScaleRule | Scalar | None = None,
+    dtype: Any = None,
     axis_name: AxisName = None,
 ):
     """Make the momentum of every matrix orthogonal: `matrix.orthogonalize`.
@@ -103,9 +103,11 @@ def scale_by_muon(
       bias_correction: whether to correct the average for its start from 0. PyTorch does
         not, which differs only with Nesterov.
       scale_rule: factor of the orthogonal update of a matrix with these inputs and
-        outputs: "jordan" sqrt(max(1, outputs / inputs)), "rms" 0.2 sqrt(max(outputs,
-        inputs)), "spectral" sqrt(outputs / inputs); by default 1.
-      ns_dtype: dtype of the polynomial's products, bfloat16 say; by default the
+        outputs: "jordan" sqrt(max(1, outputs / inputs)), "spectral" sqrt(outputs /
+        inputs), a number above 0 that times sqrt(max(outputs, inputs)), so that the
+        root of the mean square is the same for all shapes; "rms" is 0.2, which is about
+        AdamW's. By default 1.
+      dtype: dtype of the polynomial's products, bfloat16 say; by default the
         parameter's, at least float32.
       axis_name: `()` for matrices that differ between devices inside of `shard_map`, of
         which each device has its own, whole; those that are split take `jit` with
@@ -133,10 +135,14 @@ def scale_by_muon(
     check.decay("beta", beta)
     check.nonnegative("eps", eps)
     check.choice("preconditioning", preconditioning, PRECONDITIONINGS)
-    if scale_rule is not None:
+    if isinstance(scale_rule, str):
         check.choice("scale_rule", scale_rule, ("jordan", "rms", "spectral"))
+    elif scale_rule is not None:
+        check.positive("scale_rule", scale_rule)
     check_alone(axis_name)
-    dtype = None if ns_dtype is None else zeros(ns_dtype) and jnp.dtype(ns_dtype)
+    if dtype is not None:
+        zeros(dtype)  # says what is wrong with it
+        dtype = jnp.dtype(dtype)
 
     def rule(g, mu, for_mu, for_g):
         mu = beta * mu + (1 - beta) * g
@@ -174,10 +180,10 @@ def scale_by_muon(
             if here is not None and 0 not in here.shape:
                 need_all(leaves[i], axis_name, paths_of(updates)[i][0])
                 groups.setdefault(here, []).append(i)
-        shared = state.ns_coeffs, jnp.asarray(eps, float)
         for here, places in groups.items():
-            factor = _factor(scale_rule, here)
-            run = _each(here, ns_steps, dtype, preconditioning, adaptive, factor)
+            run = _each(here, ns_steps, dtype, preconditioning, adaptive)
+            numbers = eps, _factor(scale_rule, here)
+            shared = state.ns_coeffs, *(jnp.asarray(x, float) for x in numbers)
             ready = run([(as_array(leaves[i]),) for i in places], shared)
             for i, u in zip(places, ready, strict=True):
                 leaves[i] = u
@@ -186,14 +192,16 @@ def scale_by_muon(
     return init, update
 
 
-def _factor(scale_rule: Any, here: Matrices) -> float:
+def _factor(scale_rule: Any, here: Matrices) -> Any:
     """What a matrix of this shape is multiplied by."""
     n, m = here.inputs, here.outputs
-    if scale_rule == "jordan":
-        return math.sqrt(max(1, m / n))
+    if scale_rule is None:
+        return 1.0
+    if not isinstance(scale_rule, str):
+        return scale_rule * math.sqrt(max(m, n))
     if scale_rule == "rms":
         return 0.2 * math.sqrt(max(m, n))
-    return math.sqrt(m / n) if scale_rule == "spectral" else 1.0
+    return math.sqrt(max(1, m / n) if scale_rule == "jordan" else m / n)
 
 
 @functools.cache
@@ -203,18 +211,17 @@ def _each(
     dtype: Any,
     preconditioning: str,
     adaptive: bool,
-    factor: float,
 ) -> PerLeaf:
     """From the momentum of a leaf to its update, compiled once for each shape."""
 
     def run(leaf: Any, shared: Any) -> jax.Array:
-        coefficients, eps = shared
+        coefficients, eps, factor = shared
         x, largest = unit(here.of(leaf[0]))
         y = iterate(x, rows(coefficients, steps), dtype, eps, preconditioning)
-        scale: Any = factor
+        scale = factor.astype(largest.dtype)
         if adaptive:
             inner = jnp.sum((x.conj() * y).real, axis=(-2, -1), keepdims=True)
-            scale = factor * largest * inner
+            scale = scale * largest * inner
         return here.back(scale * y)
 
     return PerLeaf(run)
@@ -242,8 +249,8 @@ def muon(
     muon_weight_dimension_numbers: DimensionNumbersOrFn | None = None,
     consistent_rms: Scalar | None = None,
     bias_correction: bool = True,
-    scale_rule: ScaleRule = "jordan",
-    ns_dtype: Any = None,
+    scale_rule: ScaleRule | Scalar = "jordan",
+    dtype: Any = None,
     axis_name: AxisName = None,
 ):
     """Muon for matrices, AdamW for all else.
@@ -262,7 +269,7 @@ def muon(
       learning_rate: a finite number or a schedule; 0.02 is common with scale_rule
         "jordan", AdamW's with "rms".
       ns_coeffs, ns_steps, beta, mu_dtype, nesterov, adaptive, preconditioning,
-        bias_correction, ns_dtype, axis_name: see `scale_by_muon`; mu_dtype and nesterov
+        bias_correction, dtype, axis_name: see `scale_by_muon`; mu_dtype and nesterov
         are AdamW's too.
       eps: see `scale_by_muon`, and `scale_by_adam` for the other leaves.
       weight_decay, weight_decay_mask: of the matrices, see `add_decayed_weights`.
@@ -272,8 +279,7 @@ def muon(
       muon_weight_dimension_numbers: which leaves are matrices and by which axes:
         `MuonDimensionNumbers`, or `None` for AdamW; a tree of them like the parameters
         (or a prefix of it), a function from the parameters to one, or one for all.
-      consistent_rms: above 0; instead of scale_rule k = consistent_rms
-        sqrt(max(outputs, inputs)), of which "rms" is that with 0.2.
+      consistent_rms: Optax's name for a scale_rule that is a number.
       scale_rule: see `scale_by_muon`.
 
     Raises:
@@ -328,17 +334,15 @@ def muon(
                     preconditioning=preconditioning,
                     weight_dimension_numbers=muon_weight_dimension_numbers,
                     bias_correction=bias_correction,
-                    scale_rule=scale_rule if consistent_rms is None else "rms",
-                    ns_dtype=ns_dtype,
+                    scale_rule=scale_rule if consistent_rms is None else consistent_rms,
+                    dtype=dtype,
                     axis_name=axis_name,
                 ),
                 add_decayed_weights(weight_decay, weight_decay_mask),
                 scale_by_learning_rate(learning_rate),
             ),
             "adam": adamw(
-                adam_learning_rate
-                if adam_learning_rate is not None
-                else learning_rate,
+                adam_learning_rate if adam_learning_rate is not None else learning_rate,
                 adam_b1,
                 adam_b2,
                 eps,

@@ -119,7 +119,7 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "scale_by_optimistic_gradient.beta": _FINITE,
     "scale_by_sm3.b2": _FRACTION,
     "scale_factor": _FINITE,
-    "scale_rule": ("width",),
+    "scale_rule": ("width", 0.0, _nan),
     "sigmas": _POSITIVE,
     "skip_spikes.of": ((), ("loss", "norm"), "value"),
     "skip_spikes.window": (0, 1, -1, 1.5),
