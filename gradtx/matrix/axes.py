@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradtx.core import check
 from gradtx.core.masking import spread_list, stands_for_all
 from gradtx.core.trees import absent, failure, is_function, leaves_of, paths_of
+from gradtx.core.types import Scalar
 
 
 class MuonDimensionNumbers(NamedTuple):
@@ -31,6 +33,8 @@ class MuonDimensionNumbers(NamedTuple):
 # One for all leaves, a tree of them like the parameters or a prefix of it, or a
 # function from the parameters to one.
 DimensionNumbersOrFn = Any | Callable[[Any], Any]
+# How the step of a matrix depends on its shape: by name, or a number.
+ScaleRule = Literal["jordan", "rms", "spectral"] | Scalar
 
 
 class Matrices(NamedTuple):
@@ -52,6 +56,29 @@ class Matrices(NamedTuple):
         long = [self.shape[i] for i in self.order]
         inverse = sorted(range(len(long)), key=self.order.__getitem__)
         return x.reshape(long).transpose(inverse)
+
+    def factor(self, rule: Any) -> Any:
+        """What the orthogonal update of such a matrix is multiplied by.
+
+        "jordan" sqrt(max(1, outputs / inputs)), "spectral" sqrt(outputs / inputs), a
+        number that times sqrt(max(outputs, inputs)), "rms" is 0.2; None is 1.
+        """
+        n, m = self.inputs, self.outputs
+        if rule is None:
+            return 1.0
+        if not isinstance(rule, str):
+            return rule * math.sqrt(max(m, n))
+        if rule == "rms":
+            return 0.2 * math.sqrt(max(m, n))
+        return math.sqrt(max(1, m / n) if rule == "jordan" else m / n)
+
+
+def check_rule(name: str, rule: Any) -> None:
+    """Raise unless it is a rule that `Matrices.factor` knows."""
+    if isinstance(rule, str):
+        check.choice(name, rule, ("jordan", "rms", "spectral"))
+    elif rule is not None:
+        check.positive(name, rule)
 
 
 def is_numbers(x: Any) -> bool:

@@ -1,13 +1,11 @@
 """Muon: momentum, made orthogonal matrix by matrix."""
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-
 
 from gradtx.core import check
 from gradtx.core.axes import AxisName, check_alone, need_all, need_whole
@@ -24,6 +22,8 @@ from gradtx.core.widths import widened
 from gradtx.matrix.axes import (
     DimensionNumbersOrFn,
     Matrices,
+    ScaleRule,
+    check_rule,
     matrices_of,
     numbers_of,
 )
@@ -40,7 +40,6 @@ from gradtx.transforms.decay import add_decayed_weights
 from gradtx.transforms.scale import scale_by_learning_rate
 
 Preconditioning = Literal["frobenius", "spectral", "aol", "schatten"]
-ScaleRule = Literal["jordan", "rms", "spectral"]
 
 
 class MuonState(NamedTuple):
@@ -67,7 +66,7 @@ def scale_by_muon(
     preconditioning: Preconditioning = "frobenius",
     weight_dimension_numbers: DimensionNumbersOrFn | None = None,
     bias_correction: bool = True,
-    scale_rule: ScaleRule | Scalar | None = None,
+    scale_rule: ScaleRule | None = None,
     dtype: Any = None,
     axis_name: AxisName = None,
 ):
@@ -135,10 +134,7 @@ def scale_by_muon(
     check.decay("beta", beta)
     check.nonnegative("eps", eps)
     check.choice("preconditioning", preconditioning, PRECONDITIONINGS)
-    if isinstance(scale_rule, str):
-        check.choice("scale_rule", scale_rule, ("jordan", "rms", "spectral"))
-    elif scale_rule is not None:
-        check.positive("scale_rule", scale_rule)
+    check_rule("scale_rule", scale_rule)
     check_alone(axis_name)
     if dtype is not None:
         zeros(dtype)  # says what is wrong with it
@@ -182,26 +178,16 @@ def scale_by_muon(
                 groups.setdefault(here, []).append(i)
         for here, places in groups.items():
             run = _each(here, ns_steps, dtype, preconditioning, adaptive)
-            numbers = eps, _factor(scale_rule, here)
+            numbers = eps, here.factor(scale_rule)
             shared = state.ns_coeffs, *(jnp.asarray(x, float) for x in numbers)
             ready = run([(as_array(leaves[i]),) for i in places], shared)
             for i, u in zip(places, ready, strict=True):
                 leaves[i] = u
-        return treedef.unflatten(leaves), MuonState(*new, state.ns_coeffs)
+        return treedef.unflatten(leaves), MuonState(
+            new.count, new.mu, state.ns_coeffs
+        )
 
     return init, update
-
-
-def _factor(scale_rule: Any, here: Matrices) -> Any:
-    """What a matrix of this shape is multiplied by."""
-    n, m = here.inputs, here.outputs
-    if scale_rule is None:
-        return 1.0
-    if not isinstance(scale_rule, str):
-        return scale_rule * math.sqrt(max(m, n))
-    if scale_rule == "rms":
-        return 0.2 * math.sqrt(max(m, n))
-    return math.sqrt(max(1, m / n) if scale_rule == "jordan" else m / n)
 
 
 @functools.cache
@@ -249,7 +235,7 @@ def muon(
     muon_weight_dimension_numbers: DimensionNumbersOrFn | None = None,
     consistent_rms: Scalar | None = None,
     bias_correction: bool = True,
-    scale_rule: ScaleRule | Scalar = "jordan",
+    scale_rule: ScaleRule = "jordan",
     dtype: Any = None,
     axis_name: AxisName = None,
 ):

@@ -73,9 +73,8 @@ def main() -> None:
 
     rows = {call: trajectory(call) for call in CALLS}
     lines = ",\n".join(f"  {json.dumps(k)}: {json.dumps(x)}" for k, x in rows.items())
-    FILE.write_text(
-        f'{{\n "torch": {json.dumps(torch.__version__)},\n "rows": {{\n{lines}\n }}\n}}\n'
-    )
+    version = json.dumps(torch.__version__)
+    FILE.write_text(f'{{\n "torch": {version},\n "rows": {{\n{lines}\n }}\n}}\n')
 
 
 if __name__ == "__main__":
