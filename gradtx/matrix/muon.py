@@ -183,9 +183,7 @@ def scale_by_muon(
             ready = run([(as_array(leaves[i]),) for i in places], shared)
             for i, u in zip(places, ready, strict=True):
                 leaves[i] = u
-        return treedef.unflatten(leaves), MuonState(
-            new.count, new.mu, state.ns_coeffs
-        )
+        return treedef.unflatten(leaves), MuonState(new.count, new.mu, state.ns_coeffs)
 
     return init, update
 
