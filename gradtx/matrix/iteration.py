@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradtx.core import check
-from gradtx.core.numerics import abs_sq, divide
+from gradtx.core.numerics import abs_sq, divide, root
 from gradtx.core.trees import as_array, compute_dtype, failure
 from gradtx.core.types import Scalar
 
@@ -143,17 +143,17 @@ def _adjoint(x: jax.Array) -> jax.Array:
 def _scaled(x: jax.Array, eps: Scalar, preconditioning: str) -> jax.Array:
     if preconditioning in ("frobenius", "spectral"):
         if preconditioning == "frobenius":
-            norm = jnp.sqrt(jnp.sum(abs_sq(x), axis=(-2, -1), keepdims=True))
+            norm = root(jnp.sum(abs_sq(x), axis=(-2, -1), keepdims=True))
         else:
             norm = jnp.linalg.svd(x, compute_uv=False)[..., :1, None]
         return x * divide(1, norm + jnp.asarray(eps, norm.dtype), 0)
     gram = x @ _adjoint(x)
     if preconditioning == "schatten":
-        size = jnp.sqrt(jnp.sum(abs_sq(gram), axis=(-2, -1), keepdims=True))
+        size = root(jnp.sum(abs_sq(gram), axis=(-2, -1), keepdims=True))
     else:
         size = jnp.sum(jnp.abs(gram), axis=-1, keepdims=True)
     size = jnp.maximum(size, jnp.asarray(eps, size.dtype))
-    return x * divide(1, jnp.sqrt(size), 0)
+    return x * divide(1, root(size), 0)
 
 
 def orthogonalize(

@@ -42,7 +42,7 @@ def test_whole_leaves_get_what_they_would_on_one_device(inner, step):
 
 def test_muon_says_so_and_takes_whole_leaves():
     inner = gradtx.muon(1e-2)  # other devices' matrices are not in its step
-    with pytest.raises(ValueError, match="zero1 > muon > .*: .*whole_leaves=True"):
+    with pytest.raises(ValueError, match=r"zero1 > muon > .*: .*whole_leaves=True"):
         trained(zero1(inner, "data"), steps=1)
     found = trained(zero1(inner, "data", whole_leaves=True), "update")
     # Gradients are added in another order, and the polynomial makes the difference
