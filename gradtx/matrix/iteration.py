@@ -170,10 +170,11 @@ def orthogonalize(
         X_{i+1} = a_i X_i + (b_i A + c_i A A) X_i,   A = X_i X_i^*
 
     where each step is an odd polynomial of the singular values. The result is close to
-    U V^*, for x = U S V^*: with "jordan" singular values from 1e-2 to 1 end between
-    0.68 and 1.2, with "polar_express" between 0.86 and 1.14. It does not depend on the
-    scale of x, whose largest magnitude is divided out first, so that no square leaves
-    the range; zeros stay zeros. Of x and its transpose that with fewer rows is used.
+    U V^*, for x = U S V^*: with "jordan" singular values of X_0 from 1e-2 to 1 end
+    between 0.68 and 1.13, with "polar_express" between 0.86 and 1.14. It does not
+    depend on the scale of x, whose largest magnitude is divided out first, so that no
+    square leaves the range; zeros stay zeros. Of x and its transpose that with fewer
+    rows is used.
 
     Args:
       x: of shape (..., n, m); the axes in front are a stack of matrices.

@@ -9,7 +9,7 @@ import gradtx
 from gradtx.matrix import orthogonalize
 
 TABLES = ["jordan", "dion", "polar_express", "ten_steps"]
-# Between what singular values of 1e-2 to 1, and of 1e-4 to 1, end.
+# Where singular values of 2e-3 to 1 end, and above what those of 1e-4 do.
 RANGES = {
     "jordan": (0.68, 1.21, 0.04),
     "dion": (0.68, 1.15, 0.04),
