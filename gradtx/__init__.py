@@ -6,6 +6,7 @@ from gradtx import (
     curvature as curvature,
     distributed as distributed,
     losses as losses,
+    matrix as matrix,
     microbatching as microbatching,
     perturbations as perturbations,
     plot as plot,
@@ -19,6 +20,7 @@ from gradtx._exports.core import *
 from gradtx._exports.interop import *
 from gradtx._exports.linesearch import *
 from gradtx._exports.losses import *
+from gradtx._exports.matrix import *
 from gradtx._exports.optimizers_a_l import *
 from gradtx._exports.optimizers_m_z import *
 from gradtx._exports.precision import *

@@ -11,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 from gradtx import tree
 from gradtx.core.numerics import abs_sq
 from gradtx.core.trees import map_present
+from gradtx.matrix.axes import MuonDimensionNumbers
 from gradtx.optimizers.sgd import sgd
 from gradtx.projections.box import projection_linf_ball
 from gradtx.wrappers.lookahead import LookaheadParams
@@ -30,6 +31,16 @@ def is_matrix(tree: Any) -> Any:
 def rank(tree: Any) -> Any:
     """Labels: "matrix" or "other"."""
     return jax.tree.map(lambda x: "matrix" if np.ndim(x) == 2 else "other", tree)
+
+
+def one_matrix(tree: Any) -> Any:
+    """Every leaf as a matrix: its last axis is the output, all others are the input."""
+
+    def numbers(x: Any) -> MuonDimensionNumbers:
+        axes = tuple(range(np.ndim(x)))
+        return MuonDimensionNumbers(axes[:-1], axes[-1:])
+
+    return jax.tree.map(numbers, tree)
 
 
 def layer_of(path: str, leaf: Any) -> int:
@@ -185,6 +196,7 @@ VALUES: dict[str, Any] = {
     "scale_by_dog.init_step": ("learning_rate", 0.1),
     "scale_by_factored_rms.min_dim_size_to_factor": 2,
     "scale_by_galore.rank": 1,
+    "scale_by_muon.weight_dimension_numbers": one_matrix,
     "rules": [("**", sgd(0.1))],
     "sgd.momentum": 0.9,
     "should_transform_fn": every_other,

@@ -22,6 +22,7 @@ MAKES = {
     "scale_by_came": gradtx.scale_by_came,
     "scale_by_apollo": functools.partial(gradtx.scale_by_apollo, rank=4),
     "scale_by_galore": functools.partial(gradtx.scale_by_galore, rank=4),
+    "muon": functools.partial(gradtx.muon, 0.1),
 }
 BLOCKS = {"scale_by_adam_mini": gradtx.scale_by_adam_mini}
 SHAPE = (16, 24)

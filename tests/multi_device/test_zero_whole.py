@@ -40,6 +40,16 @@ def test_whole_leaves_get_what_they_would_on_one_device(inner, step):
     assert_close(found, on_one_device(inner), rtol=5e-7)
 
 
+def test_muon_says_so_and_takes_whole_leaves():
+    inner = gradtx.muon(1e-2)  # other devices' matrices are not in its step
+    with pytest.raises(ValueError, match=r"zero1 > muon > .*: .*whole_leaves=True"):
+        trained(zero1(inner, "data"), steps=1)
+    found = trained(zero1(inner, "data", whole_leaves=True), "update")
+    # Gradients are added in another order, and the polynomial makes the difference
+    # larger by up to its slope at 0, 485, of a step of 1e-2.
+    assert_close(found, on_one_device(inner), rtol=2e-5)
+
+
 def test_without_types_the_same():
     tx = zero1(gradtx.chain(WHOLE[0], gradtx.sgd(0.1)), "data", whole_leaves=True)
     found = trained(tx, check_vma=False)

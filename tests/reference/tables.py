@@ -7,12 +7,14 @@ from . import (
     optimizers_curvature,
     optimizers_factored,
     optimizers_layerwise,
+    optimizers_matrix,
     optimizers_rate_free,
     rows,
     rows_adam_family,
     rows_curvature,
     rows_factored,
     rows_layerwise,
+    rows_matrix,
     rows_rate_free,
     transforms,
     transforms_adam_family,
@@ -31,6 +33,7 @@ REFERENCES = [
     optimizers_curvature,
     optimizers_factored,
     optimizers_layerwise,
+    optimizers_matrix,
     optimizers_rate_free,
 ]
 TABLES = [
@@ -39,6 +42,7 @@ TABLES = [
     rows_curvature,
     rows_factored,
     rows_layerwise,
+    rows_matrix,
     rows_rate_free,
 ]
 # Their norms and products go over all leaves, which the reference has as one vector.

@@ -51,6 +51,7 @@ OURS_ALONE = {  # options that Optax has nowhere
     "momentum_decay",
     "p",
     "periodic",
+    "scale_rule",
 }
 OURS_IN_OTHERS = {"bias_correction", "eps_in_sqrt"}  # ... that it has in rmsprop only
 

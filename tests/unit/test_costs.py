@@ -14,7 +14,9 @@ from tests.benchmarks.costs import allowed, compiled, measured
 
 WORKLOADS = compiled()
 # What an optimizer is made of is measured within it.
-WHOLE = ("gradtx.optimizers.", "gradtx.wrappers.", "gradtx.aggregating.")
+WHOLE = tuple(
+    f"gradtx.{name}." for name in ("optimizers", "matrix", "wrappers", "aggregating")
+)
 WITHOUT_A_ROW = {
     "lbfgs": "a step costs what the calls of the loss in its line search do",
     "newton": "likewise, and what products with the Hessian do",
@@ -27,6 +29,7 @@ STORED = {
     "sophia": 14.8,  # likewise, and the second moment, used and then renewed
     "fresh_sophia": 13.6,  # random bits
     "apollo": 1.0,  # gradients that are projected, and what projects them
+    "muon": 12.6,  # a matrix and two Gram matrices, in the polynomial
     "galore": 6.5,  # a product of matrices, which is whole before it is added
     "wholly_measured_adamw": 4.1,  # updates: their norm is known before they are used
     "cautious_adamw": 4.0,  # the mask: XLA fuses no comparison into a sum

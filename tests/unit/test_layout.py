@@ -39,6 +39,7 @@ LAYERS = [
     },
     {"linesearch", "precision"},
     {"optimizers"},
+    {"matrix"},
     {"wrappers"},
     {"aggregating", "interop", "sweeping"},
     {"distributed", "plot"},

@@ -1,0 +1,3 @@
+"""Functions of whole matrices: what Muon's rule is made of."""
+
+from gradtx.matrix.iteration import orthogonalize as orthogonalize
