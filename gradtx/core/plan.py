@@ -17,7 +17,7 @@ from gradtx.core.encoded import step_number
 from gradtx.core.numerics import strong
 from gradtx.core.outcome import blaming, explain
 from gradtx.core.per_leaf import PerLeaf
-from gradtx.core.rules import Rule, evaluate, ordered
+from gradtx.core.rules import Rule, evaluate, is_narrow, ordered, writing
 from gradtx.core.trees import (
     absent,
     as_array,
@@ -64,6 +64,7 @@ class Plan:
         self.prepare = prepare
         self.reads_updates = reads_updates
         self.with_params = any(rule.with_params for rule in self.rules)
+        check_last(self.rules)
         self._compiled: dict[Any, PerLeaf] = {}
 
     def replace(self, prepare: Prepare) -> "Plan":
@@ -157,11 +158,15 @@ class Plan:
         compiled = self._compiled.get(key)
         if compiled is None:
 
-            def run(leaf: tuple, scalars: tuple) -> Any:
+            def run(leaf: tuple, scalars: tuple, tiled: bool = False) -> Any:
                 g, p, rows = leaf
-                new, formula, first = [], None, g
+                new, formula, first, written = [], None, g, False
                 for i, (rule, row) in enumerate(zip(self.rules, rows, strict=True)):
-                    if active[i]:
+                    at_work = active[i]
+                    if at_work and rule.writes:
+                        at_work = written = is_narrow(p.dtype)
+                        rule = writing(rule, p.dtype, tiled)
+                    if at_work:
                         with blaming(i, first):
                             if rule.last and not apply:
                                 formula = None  # they are not written last
@@ -170,8 +175,8 @@ class Plan:
                             )
                     new.append(row)
                 if not apply:
-                    return g, tuple(new)
-                p = add_to(p, g)
+                    return (g - p.astype(g.dtype) if written else g), tuple(new)
+                p = g.astype(p.dtype) if written else add_to(p, g)
                 pairs = zip(self.rules, new, strict=True)
                 return p, tuple(ordered(rule, row, p) for rule, row in pairs)
 
@@ -297,6 +302,17 @@ def lift(
         return plan(updates, (slots, scalars), params)
 
     return apply
+
+
+def check_last(rules: Sequence[Rule]) -> None:
+    """Raise if something comes behind a rule that writes the parameters."""
+    for rule, other in zip(rules, rules[1:], strict=False):
+        if rule.writes:
+            behind = other.within[0] if other.within else "another one"
+            raise failure(
+                f"{(*rule.within, 'write')[0]} decides what the parameters become, so "
+                f"it comes once and last; behind it is {behind}. Put it around all."
+            )
 
 
 def check_shapes(updates: Any, state: Any) -> None:

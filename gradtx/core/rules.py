@@ -70,6 +70,22 @@ class Rule(NamedTuple):
     twice: bool = False  # whether it takes the update's formula or None, after it
     whole: bool = False  # whether it takes whole numbers, as float32
     entrywise: bool = False  # whether it looks at one entry of a leaf at a time
+    writes: bool = False  # whether what it gives is the new parameter; see `writing`
+
+
+def is_narrow(dtype: Any) -> bool:
+    """Whether sums with numbers of that dtype are rounded: floating, below 32 bits."""
+    return bool(jnp.issubdtype(dtype, jnp.floating)) and jnp.finfo(dtype).bits < 32
+
+
+def writing(rule: Rule, dtype: Any, tiled: bool) -> Rule:
+    """A rule that writes parameters, for one of that dtype.
+
+    Args:
+      dtype: the parameter's, that what it gives can be rounded to without a change.
+      tiled: whether it sees blocks of the leaf, their tiles along every second axis.
+    """
+    return rule._replace(fn=functools.partial(rule.fn, dtype=dtype, tiled=tiled))
 
 
 def ordered(rule: Rule, row: tuple, p: Any) -> tuple:

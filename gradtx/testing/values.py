@@ -147,6 +147,7 @@ VALUES: dict[str, Any] = {
     "gamma": 0.55,
     "init_step": ("heuristic", 1e-6),
     "inner": _inner,
+    "policy": "kahan",
     "inner_optimizer": _inner,
     "key": 0,
     "l2_norm_clip": 1.0,
