@@ -17,7 +17,14 @@ from gradtx.core.encoded import step_number
 from gradtx.core.numerics import strong
 from gradtx.core.outcome import blaming, explain
 from gradtx.core.per_leaf import PerLeaf
-from gradtx.core.rules import Rule, evaluate, is_narrow, ordered, writing
+from gradtx.core.rules import (
+    Rule,
+    check_last,
+    evaluate,
+    is_narrow,
+    ordered,
+    writing,
+)
 from gradtx.core.trees import (
     absent,
     as_array,
@@ -162,11 +169,11 @@ class Plan:
                 g, p, rows = leaf
                 new, formula, first, written = [], None, g, False
                 for i, (rule, row) in enumerate(zip(self.rules, rows, strict=True)):
-                    at_work = active[i]
-                    if at_work and rule.writes:
-                        at_work = written = is_narrow(p.dtype)
+                    on = active[i]
+                    if on and rule.writes:
+                        on = written = is_narrow(p.dtype)
                         rule = writing(rule, p.dtype, tiled)
-                    if at_work:
+                    if on:
                         with blaming(i, first):
                             if rule.last and not apply:
                                 formula = None  # they are not written last
@@ -302,17 +309,6 @@ def lift(
         return plan(updates, (slots, scalars), params)
 
     return apply
-
-
-def check_last(rules: Sequence[Rule]) -> None:
-    """Raise if something comes behind a rule that writes the parameters."""
-    for rule, other in zip(rules, rules[1:], strict=False):
-        if rule.writes:
-            behind = other.within[0] if other.within else "another one"
-            raise failure(
-                f"{(*rule.within, 'write')[0]} decides what the parameters become, so "
-                f"it comes once and last; behind it is {behind}. Put it around all."
-            )
 
 
 def check_shapes(updates: Any, state: Any) -> None:

@@ -1,7 +1,7 @@
 """Rules: what a transformation does to one array."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gradtx.core.numerics import after, again
 from gradtx.core.outcome import results
-from gradtx.core.trees import compute_dtype
+from gradtx.core.trees import compute_dtype, failure
 
 
 class Formula:
@@ -76,6 +76,17 @@ class Rule(NamedTuple):
 def is_narrow(dtype: Any) -> bool:
     """Whether sums with numbers of that dtype are rounded: floating, below 32 bits."""
     return bool(jnp.issubdtype(dtype, jnp.floating)) and jnp.finfo(dtype).bits < 32
+
+
+def check_last(rules: Sequence[Rule]) -> None:
+    """Raise if something comes behind a rule that writes the parameters."""
+    for rule, other in zip(rules, rules[1:], strict=False):
+        if rule.writes:
+            behind = other.within[0] if other.within else "another one"
+            raise failure(
+                f"{(*rule.within, 'write')[0]} decides what the parameters become, so "
+                f"it comes once and last; behind it is {behind}. Put it around all."
+            )
 
 
 def writing(rule: Rule, dtype: Any, tiled: bool) -> Rule:

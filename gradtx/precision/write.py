@@ -113,9 +113,16 @@ def write(inner: Any, policy: str):
         def rebuild(new):
             return WriteState(count, new[0][0], state.inner_state)
 
-        return [Inputs([state.kept], (seed_of(count, _SLOT),))], rebuild
+        return [Inputs([state.kept], (count,))], rebuild
 
-    rule = Rule(_RULES[policy], True, ("kept",), entrywise=True, writes=True)
+    swaps = policy in ("kahan", "residual")
+    rule = Rule(
+        *(_RULES[policy], True, ("kept",)),
+        last=("kept",) if swaps else (),
+        twice=swaps,
+        entrywise=True,
+        writes=True,
+    )
     own, plan = Plan([rule], prepare), plan_of(tx.update)
 
     def done(inner_state, state):
@@ -156,11 +163,23 @@ def _single(fn: Any) -> Any:
     """The rule in float32, also where gradients are wider."""
 
     @functools.wraps(fn)
-    def rule(g, p, kept, seed, *, dtype, tiled):
-        g, p = g.astype(jnp.float32), p.astype(jnp.float32)
+    def rule(g, *args, dtype, tiled):
+        formula, (p, kept, count) = args[0] if len(args) > 3 else None, args[-3:]
+        seed = seed_of(count, _SLOT)
+        p = p.astype(jnp.float32)
         if kept is not None and kept.dtype == jnp.float64:
             kept = kept.astype(jnp.float32)
-        return fn(g, p, kept, lambda x: noise(x, seed, tiled), dtype)
+
+        def given(g):
+            return fn(g.astype(jnp.float32), p, kept, bits, dtype)
+
+        def bits(x):
+            return noise(x, seed, tiled)
+
+        if formula is None:
+            return given(g)
+        # Made twice it need not be stored, which is 4 bytes for each parameter.
+        return given(g)[0], given(formula.again())[1]
 
     return rule
 

@@ -94,6 +94,7 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "min_dim_size_to_factor": (-1, 1.5),
     "min_norm": _NONNEGATIVE,
     "num_betas": (0, -1, 1.5),
+    "policy": ("nearest",),
     "reps_rel": _POSITIVE,
     "optimism": _FINITE,
     "optimistic_adam_v2.alpha": _FINITE,
