@@ -1,6 +1,7 @@
 """Rules: what a transformation does to one array."""
 
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -80,7 +81,7 @@ def is_narrow(dtype: Any) -> bool:
 
 def check_last(rules: Sequence[Rule]) -> None:
     """Raise if something comes behind a rule that writes the parameters."""
-    for rule, other in zip(rules, rules[1:], strict=False):
+    for rule, other in itertools.pairwise(rules):
         if rule.writes:
             behind = other.within[0] if other.within else "another one"
             raise failure(
@@ -104,7 +105,9 @@ def ordered(rule: Rule, row: tuple, p: Any) -> tuple:
     if not rule.last:
         return row
     names = zip(rule.slots, row, strict=True)
-    return tuple(after(x, p) if name in rule.last else x for name, x in names)
+    return tuple(
+        x if x is None or name not in rule.last else after(x, p) for name, x in names
+    )
 
 
 def evaluate(

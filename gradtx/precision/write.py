@@ -21,7 +21,7 @@ from gradtx.core.plan import (
     updating,
 )
 from gradtx.core.rules import Rule, is_narrow
-from gradtx.core.transformation import hands_on, inner_of, transformation
+from gradtx.core.transformation import inner_of, transformation
 from gradtx.core.trees import absent, dtype_of, failure, leaves_of, paths_of, with_shape
 from gradtx.core.types import Updates
 from gradtx.precision.rounding import NARROW, joined, noise, parted, rounded
@@ -97,11 +97,9 @@ def write(inner: Any, policy: str):
     tx = inner_of("write: inner", inner)
     check.choice("policy", policy, POLICIES)
 
-    @hands_on
     def init(params):
-        leaves, treedef = leaves_of(params)
-        paths = paths_of(params)
-        kept = [_kept(policy, x, path) for x, (path, _) in zip(leaves, paths)]
+        kept = [_kept(policy, x, path) for path, x in paths_of(params)]
+        treedef = leaves_of(params)[1]
         state = tx.init(params)
         _check_once(state)
         return WriteState(jnp.zeros([], jnp.int32), treedef.unflatten(kept), state)
@@ -164,7 +162,7 @@ def _single(fn: Any) -> Any:
 
     @functools.wraps(fn)
     def rule(g, *args, dtype, tiled):
-        formula, (p, kept, count) = args[0] if len(args) > 3 else None, args[-3:]
+        *formula, p, kept, count = args
         seed = seed_of(count, _SLOT)
         p = p.astype(jnp.float32)
         if kept is not None and kept.dtype == jnp.float64:
@@ -176,10 +174,10 @@ def _single(fn: Any) -> Any:
         def bits(x):
             return noise(x, seed, tiled)
 
-        if formula is None:
+        if not formula or formula[0] is None:
             return given(g)
         # Made twice it need not be stored, which is 4 bytes for each parameter.
-        return given(g)[0], given(formula.again())[1]
+        return given(g)[0], given(formula[0].again())[1]
 
     return rule
 
