@@ -65,7 +65,10 @@ def write(inner: Any, policy: str):
     state.
 
     State: the inner one; per parameter 4 bytes ("master"), 2 ("kahan"), 1 ("residual")
-    or 0 ("stochastic"); one int32. `update` needs params.
+    or 0 ("stochastic"); one int32. Temporaries: 2 bytes with "kahan" and "residual" on
+    a CPU, where the old parameter is copied, of which both new numbers are made. With
+    `quantize_state` write `quantize_state(write(tx, policy))`: then all is one loop.
+    `update` needs params.
 
     Args:
       inner: the transformation, with learning rate and all.

@@ -45,6 +45,10 @@ def two_sets(lib: ModuleType, params: Any) -> Any:
     return lib.LookaheadParams.init_synced(params)
 
 
+def in_bfloat16(lib: ModuleType, params: Any) -> Any:
+    return jax.tree.map(lambda p: p.astype("bfloat16"), params)
+
+
 class Workload(NamedTuple):
     name: str
     build: Callable[[Any], Any]  # from a library to its transformation
@@ -163,6 +167,12 @@ COMBINATIONS = (
     Workload(
         "quantized_adamw",
         lambda lib: lib.quantize_state(adamw(lib)),
+        in_optax=False,
+    ),
+    Workload(
+        "written_adamw",
+        lambda lib: lib.write(adamw(lib), "residual"),
+        params=in_bfloat16,
         in_optax=False,
     ),
     Workload(

@@ -65,13 +65,14 @@ PRODUCT = (
 
 INSIDE = ("the axis is named by a member", "updates of the parts")
 
-# (name, check) -> why it cannot hold, and a pattern of what the check then says, so
-# that an exception hides nothing else. A check that holds nonetheless fails here.
 LEFT = (
     "what a parameter has no room for is small, and rounded at random: its own dtype "
     "holds it, and it does not stand still",
     "state.kept",
 )
+
+# (name, check) -> why it cannot hold, and a pattern of what the check then says, so
+# that an exception hides nothing else. A check that holds nonetheless fails here.
 EXCEPTIONS = {
     ("acprop", "is_finite_on_extreme_gradients"): QUOTIENT,
     ("add_noise", "agrees_when_leaves_are_split"): (
