@@ -229,8 +229,8 @@ def test_refusals():
         gradtx.write(gradtx.write(SGD, "kahan"), "kahan")
     with pytest.raises(ValueError, match="it comes once and last; behind it is scale"):
         gradtx.chain(gradtx.write(SGD, "kahan"), gradtx.scale(2.0))
+    inside = gradtx.MultiSteps(gradtx.write(SGD, "kahan"), 2)
     with pytest.raises(ValueError, match="a policy inside already"):
-        inside = gradtx.MultiSteps(gradtx.write(SGD, "kahan"), 2)
         gradtx.write(inside, "master").init(half)
     tx = gradtx.write(SGD, "kahan")
     with pytest.raises(ValueError, match="needs params"):
