@@ -46,6 +46,10 @@ from gradtx.wrappers.mechanize import (
     MechanicState as MechanicState,
     mechanize as mechanize,
 )
+from gradtx.wrappers.metrics import (
+    WithMetricsState as WithMetricsState,
+    with_metrics as with_metrics,
+)
 from gradtx.wrappers.micro_steps import MultiStepsState as MultiStepsState
 from gradtx.wrappers.monitor import (
     MonitorState as MonitorState,
@@ -56,6 +60,7 @@ from gradtx.wrappers.monitor import (
 )
 from gradtx.wrappers.mup import mup_scale as mup_scale
 from gradtx.wrappers.project import project as project
+from gradtx.wrappers.read_metrics import metrics as metrics
 from gradtx.wrappers.sam import SAMState as SAMState, sam as sam
 from gradtx.wrappers.skip import (
     ApplyIfFiniteState as ApplyIfFiniteState,

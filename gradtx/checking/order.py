@@ -16,10 +16,15 @@ from gradtx.transforms.clip import (
 from gradtx.transforms.clip_by_history import clip_by_history
 from gradtx.transforms.decay import add_decayed_weights
 from gradtx.transforms.scale import scale, scale_by_learning_rate, scale_by_schedule
+from gradtx.transforms.shrink import shrink_weights
 from gradtx.transforms.stateless import set_to_zero
 from gradtx.wrappers.accumulate import MultiSteps
 from gradtx.wrappers.conditional import conditionally_transform
+from gradtx.wrappers.hyperball import keep_norms
 from gradtx.wrappers.masked import masked
+
+# They are told the rate in front of them, which they do not multiply by.
+TOLD = (keep_norms, shrink_weights)
 
 Said = tuple[str, str]  # the problem, and what to write instead
 
@@ -89,7 +94,8 @@ def two_schedules(steps: list[Step]) -> Iterator[Said]:
     following = [
         s
         for s in steps
-        if s.factory is scale_by_schedule or callable(s.arguments.get("learning_rate"))
+        if s.factory is scale_by_schedule
+        or (s.factory not in TOLD and callable(s.arguments.get("learning_rate")))
     ]
     for step in following:
         first = _nearest_before(step, following)
@@ -153,8 +159,8 @@ def _is_rate(step: Step, steps: list[Step]) -> bool:
 
     A wrapper's is a number that it is told (`schedule_free`).
     """
-    wraps = any(other.is_in(step) for other in steps)
-    return step.arguments.get("learning_rate") is not None and not wraps
+    told = step.factory in TOLD or any(other.is_in(step) for other in steps)
+    return step.arguments.get("learning_rate") is not None and not told
 
 
 def _turns(step: Step) -> bool:

@@ -16,6 +16,7 @@ from jax import lax
 from jax.sharding import PartitionSpec
 
 from gradtx.core.masking import spread_list
+from gradtx.core.stacks import is_cut
 from gradtx.core.trees import (
     absent,
     as_array,
@@ -67,6 +68,9 @@ def surroundings() -> Any:
     return splits(), _apart.get()
 
 
+_OWN = "Give zero1(..., whole_leaves=True): each device then has some of them."
+
+
 class SplitLeafError(ValueError):
     """Leaves are split, and a rule has to see whole ones."""
 
@@ -75,8 +79,7 @@ def need_whole() -> None:
     """Raise if leaves are split: for a rule that has to see a whole leaf."""
     if splits():
         raise failure(
-            f"looks at whole leaves, which zero1 has split over {splits()}. Give "
-            f"zero1(..., whole_leaves=True): each device then has some of them.",
+            f"looks at whole leaves, which zero1 has split over {splits()}. {_OWN}",
             SplitLeafError,
         )
 
@@ -183,6 +186,11 @@ def axes_of(x: Any, axis_name: AxisName, path: str = "") -> Names:
         named: then devices would decide differently, and no error would say so.
     """
     names = names_of(axis_name)
+    if is_cut():
+        raise failure(
+            f"looks at layers, whose stack zero1 has split over {splits()}. {_OWN}",
+            SplitLeafError,
+        )
     if _apart.get():
         if not names:
             return ()  # a whole leaf, which only this device has

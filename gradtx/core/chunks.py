@@ -14,7 +14,15 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gradtx.core.encoded import SPARE, Encoded, Tile, blocked, seed_of, whole
+from gradtx.core.encoded import (
+    SPARE,
+    Encoded,
+    Tile,
+    blocked,
+    reshaped,
+    seed_of,
+    whole,
+)
 
 CHUNK = 2**16  # entries, about; on a CPU they stay in its cache
 
@@ -79,12 +87,12 @@ def over_codes(
     g, p, rows = leaf
     flat, treedef = jax.tree.flatten(rows, is_leaf=is_encoded)
     alike = all(x.shape == g.shape for x in (g, p, *flat) if x is not None)
-    if not (entrywise and alike):
+    tile, *others = {x.tile for x in flat if is_encoded(x)}
+    if others or not (entrywise and alike):
         result, new = rules((g, p, decoded(rows)))
         return (result, encoded_like(rows, new, count)), count
     like = jax.eval_shape(lambda *x: rules(x)[0], g, p, decoded(rows))
     first = p if apply else jnp.zeros_like(like)
-    tile = next(x.tile for x in flat if is_encoded(x))
     given = [(g, tile)] + ([] if p is None or apply else [(p, tile)])
     kept = [(first, tile)]
     for x in flat:
@@ -159,11 +167,16 @@ def in_place(
 
     def split(x: jax.Array) -> jax.Array:
         sizes = (*x.shape[:axis], groups, x.shape[axis] // groups, *x.shape[axis + 1 :])
-        return x.reshape(sizes)
+        axes = (*range(axis + 1), None, *range(axis + 1, x.ndim))
+        return reshaped(x, sizes, axes)
+
+    def joined_shape(x: jax.Array) -> tuple[int, ...]:
+        long = x.shape[axis] * x.shape[axis + 1]
+        return (*x.shape[:axis], long, *x.shape[axis + 2 :])
 
     def joined(x: jax.Array) -> jax.Array:
-        long = x.shape[axis] * x.shape[axis + 1]
-        return x.reshape(*x.shape[:axis], long, *x.shape[axis + 2 :])
+        axes = (*range(axis + 1), *range(axis + 2, x.ndim))
+        return reshaped(x, joined_shape(x), axes)
 
     units = [t[axis] for _, t in (*given, *kept)]
     chunk = [rows // tile[axis] * n for n in units]
@@ -193,13 +206,6 @@ def in_place(
             )
             for x, y, k, n in pairs
         ]
-
-    def joined_shape(x: jax.Array) -> tuple[int, ...]:
-        return (
-            *x.shape[:axis],
-            x.shape[axis] * x.shape[axis + 1],
-            *x.shape[axis + 2 :],
-        )
 
     reads = [split(x) for x, _ in given]
     arrays = [split(x) for x, _ in kept]

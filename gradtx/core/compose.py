@@ -1,6 +1,6 @@
 """Transformations out of transformations: one after another, or side by side."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -16,9 +16,10 @@ from gradtx.core.masking import (
     reveal,
     stands_for_all,
 )
-from gradtx.core.plan import Plan, join, plan_of, updating
+from gradtx.core.plan import Inputs, Plan, Rebuild, plan_of, updating
+from gradtx.core.stacks import layers_of
 from gradtx.core.transformation import hands_on, inner_of, transformation
-from gradtx.core.trees import failure, is_function, is_none, paths_of
+from gradtx.core.trees import failure, is_function, is_none, leaves_of, paths_of
 
 
 @transformation
@@ -44,7 +45,7 @@ def chain(*transforms: Any):
       chain(clip_by_global_norm(1.0), sgd(0.1))
     """
     members = [inner_of(f"chain: argument {i}", tx) for i, tx in enumerate(transforms)]
-    groups = _grouped(members)
+    groups = grouped(members)
 
     @hands_on
     def init(params):
@@ -99,7 +100,7 @@ def named_chain(*transforms: tuple[str, Any]):
             raise ValueError(f"named_chain: the name {pair[0]!r} comes twice.")
         names.append(pair[0])
         members.append(inner_of(f"named_chain: {pair[0]!r}", pair[1]))
-    groups = _grouped(members)
+    groups = grouped(members)
 
     @hands_on
     def init(params):
@@ -121,7 +122,7 @@ def named_chain(*transforms: tuple[str, Any]):
     return init, like(update, *members[:1]), step
 
 
-def _grouped(members):
+def grouped(members):
     """Members that run together: pairs of how many they are and a plan, or the member.
 
     Neighbours with plans are joined, up to one that has to see their result.
@@ -253,12 +254,14 @@ def partition(
     def masks(tree):
         if stands_for_all(tree):
             return dict.fromkeys(places, True)
-        labels = param_labels(tree) if is_function(param_labels) else param_labels
+        given = is_function(param_labels)
+        labels = param_labels(layers_of(tree)) if given else param_labels
         known = f" transforms has {list(members)}."
         labels = fitting("param_labels", labels, tree, is_label, known)
         each = covering(labels, tree, is_label)
-        for (path, leaf), label in zip(paths_of(tree), each, strict=True):
+        for i, (leaf, label) in enumerate(zip(leaves_of(tree)[0], each, strict=True)):
             if leaf is not None and place(label) is None:
+                path = paths_of(tree)[i][0]
                 raise failure(f"param_labels{path} is {label!r};{known}")
         found = jax.tree.map(place, labels, is_leaf=is_label)
         return {
@@ -291,6 +294,7 @@ def partition(
             inner[label] = MaskedState(inner_state)
         return result, PartitionState(inner)
 
+    @hands_on
     def update(updates, state, params=None, **extra):
         return each(lambda tx: tx.update, updates, state, params, extra, updates)
 
@@ -301,3 +305,28 @@ def partition(
 
 
 multi_transform = partition
+
+
+def join(plans: Sequence[Plan]) -> Plan:
+    """One plan for several in a row; its state is the tuple of their states."""
+    plans = tuple(plans)
+    if len(plans) == 1:
+        prepare_one = plans[0].prepare
+
+        def prepare(updates: Any, states: Any, params: Any) -> Any:
+            inputs, rebuild = prepare_one(updates, states[0], params)
+            return inputs, lambda new: (rebuild(new),)
+
+        return plans[0].replace(prepare)
+
+    def prepare_all(updates: Any, states: Any, params: Any) -> Any:
+        inputs: list[Inputs] = []
+        backs: list[tuple[int, int, Rebuild]] = []
+        for plan, state in zip(plans, states, strict=True):
+            some, rebuild = plan.prepare(updates, state, params)
+            backs.append((len(inputs), len(inputs) + len(some), rebuild))
+            inputs += some
+        return inputs, lambda new: tuple(back(new[i:j]) for i, j, back in backs)
+
+    rules = [rule for plan in plans for rule in plan.rules]
+    return Plan(rules, prepare_all, plans[0].reads_updates, plans[0].clips)

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
 
 Tile = tuple[int, ...]  # how many entries along each axis of a leaf are in one block
 
@@ -84,17 +85,39 @@ def pairs(sizes: Sequence[int], tile: Sequence[int]) -> list[int]:
     return [n for pair in zip(sizes, tile, strict=True) for n in pair]
 
 
+def reshaped(x: jax.Array, sizes: Sequence[int], axes: Sequence[int | None]) -> Any:
+    """The array in another shape.
+
+    Args:
+      axes: for each new axis the old one whose place on an explicit mesh it has. Those
+        within a tile have none: no device has a part of one.
+    """
+    where = jax.typeof(x).sharding
+    if all(axis is None for axis in where.spec):
+        return x.reshape(sizes)
+    spec = PartitionSpec(*(None if i is None else where.spec[i] for i in axes))
+    return lax.reshape(x, tuple(sizes), out_sharding=NamedSharding(where.mesh, spec))
+
+
+def along(i: int, n: int, ndim: int, dtype: Any) -> jax.Array:
+    """0 to n - 1 along an axis; the others have length 1."""
+    sizes = [n if j == i else 1 for j in range(ndim)]
+    return lax.broadcasted_iota(dtype, sizes, i)
+
+
 def blocked(x: jax.Array, tile: Tile) -> jax.Array:
     """A leaf as blocks, with zeros at the ends where a tile is not full."""
     gaps = [(0, -n % k) for n, k in zip(x.shape, tile, strict=True)]
     if any(end for _, end in gaps):
         x = jnp.pad(x, gaps)
-    return x.reshape(pairs([n // k for n, k in zip(x.shape, tile, strict=True)], tile))
+    sizes = pairs([n // k for n, k in zip(x.shape, tile, strict=True)], tile)
+    return reshaped(x, sizes, [y for i in range(x.ndim) for y in (i, None)])
 
 
 def whole(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """The leaf again, without what its blocks have too much."""
-    x = x.reshape([n * k for n, k in zip(x.shape[::2], x.shape[1::2], strict=True)])
+    sizes = [n * k for n, k in zip(x.shape[::2], x.shape[1::2], strict=True)]
+    x = reshaped(x, sizes, range(0, x.ndim, 2))
     if x.shape != shape:
         x = x[tuple(slice(0, n) for n in shape)]
     return x
@@ -150,12 +173,12 @@ class Encoded:
         """Blocks of numbers, of blocks of the codes and of the scales."""
         if self.codec.per_byte == 2:
             # Shifted by 0 and 4 along a new axis: XLA would branch in a concatenation.
-            i, sizes = self._half, codes.shape
-            both = jnp.expand_dims(codes, i)
-            shift = 4 * lax.broadcasted_iota(
-                codes.dtype, (*sizes[:i], 2, *sizes[i:]), i
-            )
-            codes = ((both >> shift) & 15).reshape(*sizes[:i], -1, *sizes[i + 1 :])
+            i, sizes = self._half, list(codes.shape)
+            shift = 4 * along(i, 2, codes.ndim + 1, codes.dtype)
+            both = (jnp.expand_dims(codes, i) >> shift) & 15
+            sizes[i] *= 2
+            axes = [None if j == i else j + (j > i) for j in range(codes.ndim)]
+            codes = reshaped(both, sizes, axes)
         return self.codec.decode(codes, scales).astype(self.dtype)
 
     def to_blocks(self, x: jax.Array, seed: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -209,7 +232,11 @@ def encoded_zeros(x: Any, codec: Codec, dtype: Any) -> Encoded:
             codes = jnp.split(codes.astype(jnp.uint8), 2, 2 * i + 1)[0]
         return whole(codes, tuple(sizes)), whole(scales, grid)
 
-    codes, scales = (jnp.zeros_like(a) for a in jax.eval_shape(parts, x))
+    if isinstance(x, jax.Array) and any(jax.typeof(x).sharding.spec):
+        # Only from an array is it known how the codes lie on an explicit mesh.
+        codes, scales = jax.jit(parts)(jnp.zeros_like(x))
+    else:
+        codes, scales = map(jnp.zeros_like, jax.eval_shape(parts, x))
     return Encoded(codes, scales, codec, shape, jnp.dtype(dtype))
 
 
@@ -278,7 +305,7 @@ def random_bits(x: jax.Array, seed: jax.Array) -> jax.Array:
     """
     place, stride = jnp.zeros([1] * x.ndim, jnp.uint32), 1
     for i in inner_axes(x):
-        along = lax.broadcasted_iota(jnp.uint32, x.shape, i)
-        place = place + along * jnp.uint32(stride * _ODD % 2**32)
+        here = along(i, x.shape[i], x.ndim, jnp.uint32)
+        place = place + here * jnp.uint32(stride * _ODD % 2**32)
         stride *= x.shape[i]
     return _mixed(lax.bitcast_convert_type(x, jnp.uint32) + place + seed)

@@ -11,6 +11,7 @@ from gradtx.core.call import show
 from gradtx.core.encoded import policy
 from gradtx.core.numerics import safe_increment
 from gradtx.core.plan import Inputs, check_shapes, check_state, planned
+from gradtx.core.stacks import made_for_layers, stack_axes
 from gradtx.core.trees import (
     absent,
     compute_dtype,
@@ -130,12 +131,23 @@ def filled(slot: Slot, params: Any, name: str = "") -> Any:
     leaves, treedef = leaves_of(params)
     how = policy()
     if how is None or slot.value is None or not slot.like_param:
-        made = [p if absent(p) else slot.init(with_shape(p)) for p in leaves]
+        made = [
+            p if absent(p) else made_from(slot, p, axis)
+            for p, axis in zip(leaves, stack_axes(params), strict=True)
+        ]
         return treedef.unflatten(made)
     return treedef.unflatten(
         p if absent(p) else how(slot, name, path, with_shape(p))
         for path, p in paths_of(params)
     )
+
+
+def made_from(slot: Slot, p: Any, axis: int | None) -> Any:
+    """The slot of one parameter; of each layer along the axis, if there is one."""
+    p = with_shape(p)
+    if axis is None or slot.like_param:
+        return slot.init(p)
+    return made_for_layers(slot.init, p, axis)
 
 
 def leafwise(

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
+from gradtx.core.stacks import layers_of
 from gradtx.core.trees import (
     failure,
     first_misfit,
@@ -129,7 +130,8 @@ def given_mask(mask: MaskOrFn, tree: Any, name: str = "mask") -> Any:
     """
     if stands_for_all(tree):
         return True
-    given = fitting(name, mask(tree) if is_function(mask) else mask, tree)
+    given = mask(layers_of(tree)) if is_function(mask) else mask
+    given = fitting(name, given, tree)
     each = zip(covering(given, tree), leaves_of(tree)[0], strict=True)
     for i, (keep, leaf) in enumerate(each):
         if leaf is not None and not _is_bool(keep):

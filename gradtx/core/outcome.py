@@ -165,8 +165,9 @@ def explain(
     if place is None:
         return
     _, shape, dtype = place
-    path = next(p for p, x in leaves if (x.shape, x.dtype) == (shape, dtype))
-    path = path or "(the only one)"
+    # Of blocks or of one layer the shape is that of no leaf: then it is said alone.
+    paths = [p for p, x in leaves if (x.shape, x.dtype) == (shape, dtype)]
+    path = (paths or [f"in parts of {len(leaves)}"])[0] or "(the only one)"
     with at_work(*within[place.rule]):
         if isinstance(error, OutcomeError):
             raise failure(str(error).format(leaf=path), error.kind) from None

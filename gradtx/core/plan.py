@@ -4,14 +4,13 @@ A chain of rules is one rule. Joined, its members are traced and dispatched once
 instead of once a leaf and member: on 2,404 leaves that takes a third of the time.
 """
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
 from gradtx.core.apply import add_to, check_moves
-from gradtx.core.axes import surroundings
+from gradtx.core.axes import splits, surroundings
 from gradtx.core.chunks import has_codes, is_encoded, over_codes, slots_of
 from gradtx.core.encoded import step_number
 from gradtx.core.numerics import strong
@@ -25,6 +24,7 @@ from gradtx.core.rules import (
     ordered,
     writing,
 )
+from gradtx.core.stacks import CUT, one_layer, over_layers, seen_as, stack_axes
 from gradtx.core.trees import (
     absent,
     as_array,
@@ -45,6 +45,7 @@ class Inputs(NamedTuple):
     slots: Sequence[Any] = ()  # trees of arrays, like the updates
     scalars: tuple[Any, ...] = ()  # for every leaf the same
     mask: Any = None  # a tree of bools: where the rule applies; None is everywhere
+    clip: Any = None  # what a clip has found out, for `with_metrics`
 
 
 # From new slots (a list of trees for each rule) to the new state.
@@ -62,21 +63,27 @@ class Plan:
       prepare: computes what concerns the whole tree.
       reads_updates: whether `prepare` looks at the values of the updates. Then the
         plan can begin a joined one, not continue one.
+      clips: whether the first of its inputs has `clip`.
     """
 
     def __init__(
-        self, rules: Sequence[Rule], prepare: Prepare, reads_updates: bool = False
+        self,
+        rules: Sequence[Rule],
+        prepare: Prepare,
+        reads_updates: bool = False,
+        clips: bool = False,
     ):
         self.rules = tuple(rules)
         self.prepare = prepare
         self.reads_updates = reads_updates
+        self.clips = clips
         self.with_params = any(rule.with_params for rule in self.rules)
         check_last(self.rules)
         self._compiled: dict[Any, PerLeaf] = {}
 
     def replace(self, prepare: Prepare) -> "Plan":
         """The same rules, compiled once, prepared otherwise."""
-        plan = Plan(self.rules, prepare, self.reads_updates)
+        plan = Plan(self.rules, prepare, self.reads_updates, self.clips)
         plan._compiled = self._compiled
         return plan
 
@@ -122,7 +129,9 @@ class Plan:
         count = step_number() if any(map(has_codes, columns)) else None
         uses_params = self.with_params or apply
         given = column(params, "params") if uses_params else [None] * len(leaves)
-        places: dict[tuple[bool, ...], list[int]] = {}  # by which rules are active
+        stacks = stack_axes(updates)
+        # By which rules are active, and what counts layers.
+        places: dict[tuple[tuple[bool, ...], int | None], list[int]] = {}
         for i, g in enumerate(leaves):
             if absent(g):
                 leaves[i] = given[i] if apply else g
@@ -130,8 +139,8 @@ class Plan:
             if apply:
                 check_moves(given[i], params, i)
             active = tuple(mask is None or bool(mask[i]) for mask in masks)
-            places.setdefault(active, []).append(i)
-        for active, here in places.items():
+            places.setdefault((active, stacks[i]), []).append(i)
+        for (active, axis), here in places.items():
             rows = [
                 (
                     as_array(leaves[i]),
@@ -141,14 +150,15 @@ class Plan:
                 for i in here
             ]
             try:
-                compute = self._compute(active, apply)
+                compute = self._compute(active, apply, axis)
                 if count is None:
                     found = compute(rows, scalars)
                 else:
                     found, count = compute.in_turn(rows, scalars, count)
             except Exception as error:
                 pairs = zip(here, rows, strict=True)
-                given = [(paths_of(updates)[i][0], row[0]) for i, row in pairs]
+                names, layers = paths_of(updates), None if splits() else axis
+                given = [(names[i][0], one_layer(row[0], layers)) for i, row in pairs]
                 explain(error, [rule.within for rule in self.rules], given)
                 raise
             for i, (result, row) in zip(here, found, strict=True):
@@ -159,9 +169,14 @@ class Plan:
         new = [[treedef.unflatten(c) for c in cs] for cs in columns]
         return treedef.unflatten(leaves), rebuild(new)
 
-    def _compute(self, active: tuple[bool, ...], apply: bool) -> PerLeaf:
-        """The rules for one leaf, compiled: traced once a shape, inlined by XLA."""
-        key = active, apply, surroundings()
+    def _compute(
+        self, active: tuple[bool, ...], apply: bool, axis: int | None
+    ) -> PerLeaf:
+        """The rules for one leaf, compiled: traced once a shape, inlined by XLA.
+
+        For each layer of it, if an axis counts some.
+        """
+        key = active, apply, axis, surroundings()
         compiled = self._compiled.get(key)
         if compiled is None:
 
@@ -180,7 +195,7 @@ class Plan:
                             g, row, formula = evaluate(
                                 rule, g, p, row, scalars[i], formula
                             )
-                    new.append(row)
+                    new.append(tuple(row))
                 if not apply:
                     return (g - p.astype(g.dtype) if written else g), tuple(new)
                 p = g.astype(p.dtype) if written else add_to(p, g)
@@ -189,13 +204,23 @@ class Plan:
 
             at_work = [r for r, on in zip(self.rules, active, strict=True) if on]
             entrywise = all(rule.entrywise for rule in at_work)
+            each = run
+            if axis is not None:
+                each = seen_as(CUT, run) if splits() else over_layers(run, axis)
 
             def compute(leaf: tuple, scalars: tuple, count: Any = None) -> Any:
                 if count is None:
-                    return run(leaf, scalars)
+                    return each(leaf, scalars)
                 if not any(map(is_encoded, slots_of(leaf[2]))):
-                    return run(leaf, scalars), count
-                rules = functools.partial(run, scalars=scalars)
+                    return each(leaf, scalars), count
+
+                def rules(
+                    leaf: tuple, tiled: bool = False
+                ) -> Any:  # of chunks, if they are entrywise
+                    if entrywise:
+                        return run(leaf, scalars, tiled)
+                    return each(leaf, scalars)
+
                 return over_codes(rules, leaf, count, entrywise, apply)
 
             compiled = self._compiled[key] = PerLeaf(compute)
@@ -214,6 +239,7 @@ def planned(
     twice: bool = False,
     whole: bool = False,
     entrywise: bool = False,
+    clips: bool = False,
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """A transformation of one rule.
 
@@ -222,8 +248,8 @@ def planned(
       rule: see `Rule`.
       prepare: `(updates, state, params) -> (inputs, rebuild)`, where `rebuild` takes
         the new slots to the new state.
-      with_params, reads_updates, slots, last, twice, whole, entrywise: see `Rule` and
-        `Plan`.
+      with_params, reads_updates, slots, last, twice, whole, entrywise, clips: see
+        `Rule` and `Plan`.
 
     Returns:
       `init, update`.
@@ -236,7 +262,7 @@ def planned(
         return [inputs], lambda new: rebuild(*new[0])
 
     rules = [Rule(rule, with_params, slots, (), last, twice, whole, entrywise)]
-    return init, updating(Plan(rules, prepare_all, reads_updates))
+    return init, updating(Plan(rules, prepare_all, reads_updates, clips))
 
 
 def updating(plan: Plan) -> Callable[..., Any]:
@@ -253,31 +279,6 @@ def updating(plan: Plan) -> Callable[..., Any]:
 def plan_of(update: Callable[..., Any]) -> Plan | None:
     """The plan behind an `update`, if it has one."""
     return getattr(update, "plan", None)
-
-
-def join(plans: Sequence[Plan]) -> Plan:
-    """One plan for several in a row; its state is the tuple of their states."""
-    plans = tuple(plans)
-    if len(plans) == 1:
-        prepare_one = plans[0].prepare
-
-        def prepare(updates: Any, states: Any, params: Any) -> Any:
-            inputs, rebuild = prepare_one(updates, states[0], params)
-            return inputs, lambda new: (rebuild(new),)
-
-        return plans[0].replace(prepare)
-
-    def prepare_all(updates: Any, states: Any, params: Any) -> Any:
-        inputs: list[Inputs] = []
-        backs: list[tuple[int, int, Rebuild]] = []
-        for plan, state in zip(plans, states, strict=True):
-            some, rebuild = plan.prepare(updates, state, params)
-            backs.append((len(inputs), len(inputs) + len(some), rebuild))
-            inputs += some
-        return inputs, lambda new: tuple(back(new[i:j]) for i, j, back in backs)
-
-    rules = [rule for plan in plans for rule in plan.rules]
-    return Plan(rules, prepare_all, plans[0].reads_updates)
 
 
 def lift(

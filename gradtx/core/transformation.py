@@ -128,9 +128,10 @@ def remember(made: tuple[Any, ...], call: Call) -> GradientTransformationExtraAr
         step = takes_extra(rest[0]) if rest else None
     init, update = unguarded(init), unguarded(update)
     update, plan = takes_extra(update), plan_of(update)
-    if plan is None and made_of is None:
+    looks = made_of is None and not getattr(update, "hands_on", False)
+    if plan is None and looks:
         update = checked(update, "updates")
-    if step is not None and made_of is None:
+    if step is not None and looks:
         step = checked(unguarded(step), "params")
     if step is None:
         step = _step_of(update) if plan is None else functools.partial(_apply, plan)
@@ -181,13 +182,14 @@ def unguarded(fn: Callable[..., Any]) -> Callable[..., Any]:
     return getattr(fn, "unguarded", fn)
 
 
-def hands_on(init: Callable[..., Any]) -> Callable[..., Any]:
+def hands_on(fn: Callable[..., Any]) -> Callable[..., Any]:
     """Mark an `init` that leaves it to others to look at the parameters' leaves.
 
-    A mask may take a leaf away from them that is no array.
+    A mask may take a leaf away from them that is no array. An `update` (and with it the
+    `step`) that is marked gives what others gave, who have looked at it.
     """
-    init.__dict__["hands_on"] = True
-    return init
+    fn.__dict__["hands_on"] = True
+    return fn
 
 
 def _guard_init(call: Call, init: Callable[..., Any]) -> Callable[..., Any]:

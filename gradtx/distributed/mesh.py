@@ -77,6 +77,14 @@ def kept_axes(
     return NamedSharding(sharding.mesh, spec)
 
 
+def dividing_axes(shape: tuple[int, ...], sharding: NamedSharding) -> NamedSharding:
+    """The same axes for the same dimensions, where they divide other sizes too."""
+    mesh, axes = sharding.mesh, axes_of(sharding.spec, len(shape))
+    pairs = zip(shape, axes, strict=True)
+    kept = [names if n % parts(mesh, names) == 0 else () for n, names in pairs]
+    return NamedSharding(mesh, _spec(kept))
+
+
 def _alignments(
     shape: tuple[int, ...], param: tuple[int, ...]
 ) -> Iterator[tuple[int | None, ...]]:

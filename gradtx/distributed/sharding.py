@@ -7,11 +7,13 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jax.sharding import NamedSharding, PartitionSpec
 
+from gradtx.core.chunks import is_encoded
 from gradtx.core.masking import spread
 from gradtx.core.trees import absent, check_match, failure, leaves_of, paths_of
 from gradtx.distributed.mesh import (
     check_axes,
     check_spec,
+    dividing_axes,
     kept_axes,
     split_further,
     written,
@@ -37,7 +39,8 @@ def state_sharding(
     that is not clear, because two dimensions of the parameter have one size and are
     split differently, every device keeps the whole array. So it does with counts,
     random keys, and the vectors of `flatten`, which join leaves that may all be split
-    differently.
+    differently. Codes of few bits and their scales (`quantize_state`) are split as the
+    parameter is, where each device has whole blocks.
 
     `jax.jit(tx.init, out_shardings=state_sharding(tx, params, ...))(params)` makes
     the state in place: no device holds a full copy at any time.
@@ -110,13 +113,20 @@ def layout_of(
 
     def place(leaf: Any, i: int | None) -> NamedSharding:
         sharding = None if i is None else given[i]
+        coded = is_encoded(leaf)
+        shape = leaf.scales.shape if coded else leaf.shape
         if i is None or sharding is None:
             made = NamedSharding(mesh, PartitionSpec())
+        elif coded:  # where whole tiles can be shared out, and so can their scales
+            made = dividing_axes(shape, sharding)
         else:
-            made = kept_axes(leaf.shape, shapes[i], sharding)
-        return made if not zero1_axis else split_further(leaf.shape, made, zero1_axis)
+            made = kept_axes(shape, shapes[i], sharding)
+        return made if not zero1_axis else split_further(shape, made, zero1_axis)
 
-    shardings = [*map(place, jax.tree.leaves(state), places)]
+    shardings: list[NamedSharding] = []
+    for leaf in jax.tree.leaves(state, is_leaf=is_encoded):
+        parts = jax.tree.leaves(leaf)  # codes and scales lie alike
+        shardings += [place(leaf, places[len(shardings)])] * len(parts)
     return Layout(mesh, given, state, places, shardings)
 
 

@@ -16,19 +16,13 @@ from gradtx.core.axes import (
     size_of,
 )
 from gradtx.core.compose import chain
-from gradtx.core.leafwise import filled, reduced, zeros
+from gradtx.core.leafwise import filled, made_from, reduced, zeros
 from gradtx.core.masking import MaskOrFn, spread_list
 from gradtx.core.numerics import abs_sq, divide, one_minus_power, root, safe_increment
 from gradtx.core.plan import Inputs, check_shapes, check_state, planned
+from gradtx.core.stacks import layers_of, stack_axes
 from gradtx.core.transformation import transformation
-from gradtx.core.trees import (
-    absent,
-    failure,
-    is_function,
-    leaves_of,
-    paths_of,
-    with_shape,
-)
+from gradtx.core.trees import absent, failure, is_function, leaves_of, paths_of
 from gradtx.core.types import Scalar, ScalarOrSchedule, Updates
 from gradtx.transforms.decay import add_decayed_weights
 from gradtx.transforms.scale import scale_by_learning_rate
@@ -124,11 +118,13 @@ def scale_by_adam_mini(
 
     def init(params):
         treedef = leaves_of(params)[1]
-        given = blocks(params) if is_function(blocks) else blocks
+        given = blocks(layers_of(params)) if is_function(blocks) else blocks
         each = spread_list("blocks", given, params, _is_choice)
         nu = [
-            p if absent(p) else _slot(choice, path, nu_dtype).init(with_shape(p))
-            for (path, p), choice in zip(paths_of(params), each, strict=True)
+            p if absent(p) else made_from(_slot(choice, path, nu_dtype), p, axis)
+            for (path, p), choice, axis in zip(
+                paths_of(params), each, stack_axes(params), strict=True
+            )
         ]
         mu = filled(zeros(mu_dtype), params)
         return ScaleByAdamMiniState(jnp.zeros([], jnp.int32), mu, treedef.unflatten(nu))

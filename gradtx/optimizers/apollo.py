@@ -21,6 +21,7 @@ from gradtx.core.numerics import (
     safe_increment,
 )
 from gradtx.core.plan import Inputs, check_state, planned
+from gradtx.core.stacks import layer_axes
 from gradtx.core.transformation import transformation
 from gradtx.core.trees import absent, leaves_of
 from gradtx.core.types import Scalar, ScalarOrSchedule, Updates
@@ -125,6 +126,8 @@ def scale_by_apollo(
         if axis is None:
             return *moments(g, mu, nu, mu_factor, nu_factor), norm, place
         key = jax.random.fold_in(key, place)
+        for axis_of_layers in layer_axes():
+            key = jax.random.fold_in(key, lax.axis_index(axis_of_layers))
         # In float32 whatever the leaf: float64 would be other numbers.
         drawn = jax.random.normal(key, (rank, g.shape[axis]), jnp.float32)
         low = project(g, axis, (drawn / rank**0.5).astype(g.real.dtype))

@@ -23,6 +23,7 @@ from gradtx.core.masking import MaskOrFn, spread_list
 from gradtx.core.numerics import safe_increment
 from gradtx.core.per_leaf import PerLeaf
 from gradtx.core.plan import check_state
+from gradtx.core.stacks import layers_of, over_layers, stack_axes, stacked_shape
 from gradtx.core.transformation import inner_of, transformation
 from gradtx.core.trees import (
     absent,
@@ -137,13 +138,19 @@ def scale_by_galore(
     def init(params):
         leaves, treedef = leaves_of(params)
         low, bases = list(leaves), list(leaves)
+        axes = stack_axes(params)
         for i, matrix in enumerate(matrices(params)):
-            if absent(leaves[i]):
+            x = leaves[i]
+            if absent(x):
                 continue
             bases[i] = None
             if matrix is not None:
-                bases[i] = jnp.zeros(matrix.basis, slot_dtype(leaves[i]))
-                low[i] = jnp.zeros(matrix.low, jnp.result_type(leaves[i]))
+                shapes = [
+                    stacked_shape(shape, x, axes[i])
+                    for shape in (matrix.basis, matrix.low)
+                ]
+                bases[i] = jnp.zeros(shapes[0], slot_dtype(x))
+                low[i] = jnp.zeros(shapes[1], jnp.result_type(x))
         state = tx.init(treedef.unflatten(low))
         return GaLoreState(jnp.zeros([], jnp.int32), state, treedef.unflatten(bases))
 
@@ -155,22 +162,22 @@ def scale_by_galore(
         leaves, treedef = leaves_of(updates)
         bases = leaves_like(treedef, state.projector, "the state", updates)
         anew = state.count % update_proj_gap == 0
-        groups = {}
+        groups, axes = {}, stack_axes(updates)
         for i, matrix in enumerate(matrices(updates)):
             if matrix is not None:
                 need_all(leaves[i], axis_name, paths_of(updates)[i][0])
-                groups.setdefault(matrix, []).append(i)
+                groups.setdefault((matrix, axes[i]), []).append(i)
         low = list(leaves)
-        for matrix, here in groups.items():
-            rows = [(as_array(leaves[i]), bases[i]) for i in here]
-            for i, found in zip(here, _down(matrix)(rows, anew), strict=True):
+        for kind, here in groups.items():
+            rows = [(as_array(leaves[i]), None, bases[i]) for i in here]
+            for i, found in zip(here, _down(*kind)(rows, anew), strict=True):
                 low[i], bases[i] = found
         new, inner = tx.update(treedef.unflatten(low), state.base_optimizer_state)
         found = leaves_like(treedef, new, "what base_optimizer gives", updates)
-        for matrix, here in groups.items():
-            rows = [(found[i], bases[i]) for i in here]
-            for i, u in zip(here, _up(matrix)(rows, jnp.asarray(scale)), strict=True):
-                found[i] = u
+        for kind, here in groups.items():
+            rows = [(found[i], bases[i], ()) for i in here]
+            for i, u in zip(here, _up(*kind)(rows, jnp.asarray(scale)), strict=True):
+                found[i] = u[0]
         count = safe_increment(state.count)
         bases = treedef.unflatten(bases)
         return treedef.unflatten(found), GaLoreState(count, inner, bases)
@@ -209,7 +216,7 @@ class _Matrix(NamedTuple):
 
 
 @functools.cache
-def _down(matrix: _Matrix) -> PerLeaf:
+def _down(matrix: _Matrix, layers: int | None) -> PerLeaf:
     """From gradient and basis to the projected gradient and the new basis."""
 
     def singular(g: jax.Array, basis: jax.Array) -> jax.Array:
@@ -218,25 +225,25 @@ def _down(matrix: _Matrix) -> PerLeaf:
         return chosen.astype(basis.dtype)
 
     def down(leaf: Any, anew: Any) -> Any:
-        g, basis = matrix.of(leaf[0]), leaf[1]
+        g, basis = matrix.of(leaf[0]), leaf[2]
         basis = lax.cond(anew, singular, lambda g, basis: alike(basis, g), g, basis)
         if matrix.left:
             return _product(basis.conj().T, g), basis
         return _product(g, basis), basis
 
-    return PerLeaf(down)
+    return PerLeaf(down if layers is None else over_layers(down, layers))
 
 
 @functools.cache
-def _up(matrix: _Matrix) -> PerLeaf:
+def _up(matrix: _Matrix, layers: int | None) -> PerLeaf:
     """From the projected update and the basis to the update."""
 
-    def up(leaf: Any, scale: Any) -> jax.Array:
-        low, basis = leaf
+    def up(leaf: Any, scale: Any) -> Any:
+        low, basis, none = leaf
         full = _product(basis, low) if matrix.left else _product(low, basis.conj().T)
-        return matrix.back(jnp.asarray(scale, full.real.dtype) * full)
+        return matrix.back(jnp.asarray(scale, full.real.dtype) * full), none
 
-    return PerLeaf(up)
+    return PerLeaf(up if layers is None else over_layers(up, layers))
 
 
 def _product(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -251,8 +258,9 @@ def _is_numbers(x: Any) -> bool:
 
 def _matrices(given: Any, tree: Any, rank: int) -> list[_Matrix | None]:
     """For each leaf how it is a matrix, or None."""
-    dims = [0 if absent(x) else jnp.ndim(x) for x in leaves_of(tree)[0]]
-    made = given(tree) if is_function(given) else given
+    layers = layers_of(tree)
+    dims = [0 if absent(x) else jnp.ndim(x) for x in leaves_of(layers)[0]]
+    made = given(layers) if is_function(given) else given
     if made is None:
         each = [GaLoreDimensionNumbers() if n == 2 else None for n in dims]
     elif isinstance(made, GaLoreDimensionNumbers):
@@ -261,7 +269,7 @@ def _matrices(given: Any, tree: Any, rank: int) -> list[_Matrix | None]:
         each = spread_list("weight_dimension_numbers", made, tree, _is_numbers)
     return [
         None if absent(x) or numbers is None else _matrix(x, numbers, rank, path)
-        for (path, x), numbers in zip(paths_of(tree), each, strict=True)
+        for (path, x), numbers in zip(paths_of(layers), each, strict=True)
     ]
 
 

@@ -120,6 +120,6 @@ def _float(bits: jax.Array) -> jax.Array:
 CODECS = {
     (8, True): LogCodec(steps=11, octaves=10, signed=True),
     (8, False): LogCodec(steps=9, octaves=28, signed=False),
-    (4, True): LogCodec(steps=1, octaves=6, signed=True, block=128, per_byte=2),
-    (4, False): LogCodec(steps=1, octaves=15, signed=False, block=128, per_byte=2),
+    (4, True): LogCodec(steps=1, octaves=6, signed=True, per_byte=2),
+    (4, False): LogCodec(steps=1, octaves=15, signed=False, per_byte=2),
 }

@@ -1,5 +1,6 @@
 """State in 8 or 4 bits, around any transformation."""
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -40,13 +41,13 @@ def quantize_state(
     as it is, since a difference of it and the parameters would be lost, and so do
     counts, accumulators of `MultiSteps`, and all that is not shaped like a parameter.
 
-    Numbers are stored in blocks (256 entries; 128 with 4 bits) that share a power of
-    two, at places that lie 11 (9 for squares) to the octave; 4 bits have one to the
-    octave. They are rounded up or down at random, so that on average a number comes
-    back as it was: an average that moves by less than a step still moves. The bits that
-    decide come from the number, its place in the block, the step and the slot, so that
-    a run goes on bit for bit after a stop, and each mesh gives the same. A second
-    moment is never rounded to zero, unless its whole block is.
+    Numbers are stored in blocks (256 entries; 128 if some have 4 bits) that share a
+    power of two, at places that lie 11 (9 for squares) to the octave; 4 bits have one
+    to the octave. They are rounded up or down at random, so that on average a number
+    comes back as it was: an average that moves by less than a step still moves. The
+    bits that decide come from the number, its place in the block, the step and the
+    slot, so that a run goes on bit for bit after a stop, and each mesh gives the same.
+    A second moment is never rounded to zero, unless its whole block is.
 
     A block is a tile of the leaf (of a matrix 8 rows by 32 columns, or 16 by 16), so
     that codes can be split over devices as the leaf is. On a CPU a large leaf is
@@ -88,6 +89,9 @@ def quantize_state(
     for name, chosen in widths.items():
         check.choice(f"quantize_state: {name}", chosen, WIDTHS)
 
+    # One for all averages, whose blocks are then computed with as they are.
+    block = 128 if 4 in widths.values() else 256
+
     def width(name: str) -> int:
         return widths.get(name, 32) if isinstance(bits, Mapping) else bits
 
@@ -101,6 +105,7 @@ def quantize_state(
             real = jnp.issubdtype(dtype_of(p), jnp.floating)
             if codec is None or small or not real or (exclude and exclude(path)):
                 return slot.init(p)
+            codec = dataclasses.replace(codec, block=block)
             empty = encoded_zeros(p, codec, jax.eval_shape(slot.init, p).dtype)
             if isinstance(slot.value, int | float) and slot.value == 0:
                 return empty

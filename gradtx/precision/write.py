@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core import check
+from gradtx.core.compose import join
 from gradtx.core.encoded import seed_of
 from gradtx.core.examples import like
 from gradtx.core.leafwise import initial
@@ -15,7 +16,6 @@ from gradtx.core.plan import (
     Inputs,
     Plan,
     check_state,
-    join,
     need_params,
     plan_of,
     updating,

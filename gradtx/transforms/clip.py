@@ -1,7 +1,7 @@
 """Clipping: of entries, of leaves, of units, of the whole tree."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -54,6 +54,20 @@ def clip(max_delta: Scalar):
     return leafwise(EmptyState, rule)
 
 
+class Clip(NamedTuple):
+    """What `clip_by_global_norm` has found out, in one look; for `with_metrics`."""
+
+    size: jax.Array  # the norm of the updates as they come in, times the scale
+    scale: Any  # what they were multiplied by before they were squared
+    limit: Any  # the largest norm, a number or an array
+    factor: jax.Array  # what the updates are multiplied by
+
+
+# A window is exact from a limit up. This one begins lower, so that the norm of updates
+# within the limit is known, too, for those who look at it.
+BELOW = 2.0**-5
+
+
 @transformation
 def clip_by_global_norm(max_norm: Scalar, *, axis_name: AxisNames = None):
     """Shrink the updates, all by the same factor, to a largest norm of the whole tree.
@@ -62,7 +76,7 @@ def clip_by_global_norm(max_norm: Scalar, *, axis_name: AxisNames = None):
 
     A NaN anywhere makes the norm and so every update NaN; see `zero_nans` and
     `apply_if_finite`. A limit of 0, as a schedule may have, gives 0. One look at the
-    gradients finds the norm of updates up to 1e34 / n limits long, for n entries in
+    gradients finds the norm of updates up to 3e32 / n limits long, for n entries in
     float32; what is longer counts as infinite.
 
     State: none.
@@ -95,14 +109,20 @@ def clip_by_global_norm(max_norm: Scalar, *, axis_name: AxisNames = None):
 
     # One scalar times g, not g / norm * max_norm: XLA would store the quotient.
     def prepare(updates, state, params):
-        size, scale = norm_in_window(updates, max_norm, axis_name)
+        size, scale = norm_in_window(updates, BELOW * max_norm, axis_name)
         factor = shrinking(size, scale * max_norm, max_norm)
-        return Inputs(scalars=(factor,)), lambda: state
+        found = Clip(size, scale, max_norm, factor)
+        return Inputs(scalars=(factor,), clip=found), lambda: state
 
     def rule(g, factor):
         return factor * g
 
-    return planned(stateless_init, rule, prepare, reads_updates=True, entrywise=True)
+    return planned(
+        *(stateless_init, rule, prepare),
+        reads_updates=True,
+        entrywise=True,
+        clips=True,
+    )
 
 
 @transformation

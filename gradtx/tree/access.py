@@ -65,7 +65,8 @@ def get(
     """The one entry of a name, anywhere in a tree.
 
     What `inject_hyperparams` holds goes before entries of the same name in the state
-    that it wraps: it is the value that the next step uses.
+    that it wraps: it is the value that the next step uses. What `with_metrics` has
+    measured counts where there is nothing else of that name.
 
     Args:
       tree: a state, or any tree.
@@ -121,7 +122,8 @@ def set(tree: Any, filtering: Filter | None = None, /, **changes: Any) -> Any:
       **changes: from name to new entry, an array or a tree like the old one.
 
     Raises:
-      KeyError: a name that is not there; the names that there are follow.
+      KeyError: a name that is not there, or of a metric only, which is measured; the
+        names that there are follow.
       ValueError: an entry of another structure or shape; its path follows.
       TypeError: a number that the old dtype cannot hold (0.5 for a count).
 
@@ -132,15 +134,14 @@ def set(tree: Any, filtering: Filter | None = None, /, **changes: Any) -> Any:
       >>> state.hyperparams["learning_rate"]
       Array(0.01, dtype=float32)
     """
+    filtering = _both(_not_measured, filtering)
     for name in changes:
         if not get_all_with_path(tree, name, filtering):
             raise KeyError(_none_found(tree, name))
 
     def replaced(path: Path, node: Any) -> Any:
         for name, new in changes.items():
-            if _is_called(path, node, name) and (
-                filtering is None or filtering(path, node)
-            ):
+            if _is_called(path, node, name) and filtering(path, node):
                 return fit(new, node, jax.tree_util.keystr(path))
         below, treedef = children(node)
         if treedef is None:
@@ -211,7 +212,11 @@ def _is_called(path: Path, value: Any, key: Any) -> bool:
 
 
 def _unshadowed(found: list[tuple[Path, Any]]) -> list[tuple[Path, Any]]:
-    """Without what lies in a state whose hyperparams have an entry of that name."""
+    """Without what lies in a state whose hyperparams have an entry of that name.
+
+    And without metrics, if there is anything else.
+    """
+    found = [entry for entry in found if _not_measured(*entry)] or found
     wrapped = [
         (*path[:-2], NamedTupleKey(path[-2].tuple_name, "inner_state"))
         for path, _ in found
@@ -226,6 +231,11 @@ def _unshadowed(found: list[tuple[Path, Any]]) -> list[tuple[Path, Any]]:
     ]
 
 
+def _not_measured(path: Path, value: Any) -> bool:
+    """Whether it is not among the metrics of `with_metrics`."""
+    return NamedTupleKey("WithMetricsState", "metrics") not in path[:-1]
+
+
 def _written(found: list[tuple[Path, Any]]) -> str:
     return ", ".join(jax.tree_util.keystr(path) or "(the whole)" for path, _ in found)
 
@@ -234,7 +244,7 @@ def _none_found(tree: Any, key: Any) -> str:
     names = dict.fromkeys(
         str(name_of(path[-1]))
         for path, _ in entries(tree)
-        if path and name_of(path[-1]) is not None
+        if path and name_of(path[-1]) not in (None, key)
     )
     shown = ", ".join(list(names)[:20]) + (", ..." if len(names) > 20 else "")
     text = f"there is no {key!r}; there are {shown or 'no names'}."

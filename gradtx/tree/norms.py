@@ -2,7 +2,7 @@
 
 import functools
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -20,6 +20,7 @@ from gradtx.core.axes import (
 )
 from gradtx.core.numerics import abs_sq, norm_of, root, window
 from gradtx.core.rules import Formula
+from gradtx.core.stacks import layer_axes
 from gradtx.core.trees import compute_dtype, is_abstract, map_present
 from gradtx.tree import arithmetic
 from gradtx.tree.pooling import Totals, pooled
@@ -34,9 +35,14 @@ def sum_of_squares(tree: Any, axis_name: AxisNames = ()) -> jax.Array:
     Small or bfloat16 leaves lose nothing: each is widened before it is squared, so a
     float16 leaf cannot overflow. An empty tree has 0.
     """
+    return squares_of(by_axes(tree, axis_name))
+
+
+def squares_of(leaves: Mapping[Names, list[jax.Array]], *scale: Any) -> jax.Array:
+    """The same of leaves by the axes that they are split over, each times a scale."""
     total = jnp.zeros([], jnp.float32)
-    for axes, leaves in by_axes(tree, axis_name).items():
-        total += _total(pooled(leaves), axes)
+    for axes, some in leaves.items():
+        total += _total(pooled(some), axes, *scale)
     return total
 
 
@@ -168,10 +174,16 @@ def leaf_norm(x: jax.Array | Formula, axes: Names = ()) -> jax.Array:
         once = x.of(*arrays)
         total = _total([once], axes)
         entries = once.size * size_of(axes)
-        size = _look_again(lambda *given: [x.of(*given)], arrays, total, axes, entries)
+        layers = layer_axes()
+
+        def parts(*given: jax.Array) -> list[jax.Array]:
+            return [x.of(*given)]
+
+        size = _look_again(parts, arrays, total, axes, entries, layers)
         return norm_of(total, size)
     total = _total([x], axes)
-    return norm_of(total, _sure([x], total, axes, x.size * size_of(axes)))
+    entries = x.size * size_of(axes)
+    return norm_of(total, _sure([x], total, axes, entries, layer_axes()))
 
 
 def norm_along(x: jax.Array, axis: Any = None, keepdims: bool = False) -> jax.Array:
@@ -229,7 +241,7 @@ def _length(tree: Any, axis_name: AxisNames) -> jax.Array:
         parts = pooled(leaves)
         here = _total(parts, axes)
         count = sum(x.size for x in parts) * size_of(axes)
-        sizes.append(_sure(parts, here, axes, count))
+        sizes.append(_sure(parts, here, axes, count, ()))
         total, entries = total + here, entries + count
     if len(sizes) == 1:
         return norm_of(total, sizes[0].astype(total.dtype))
@@ -249,28 +261,35 @@ def _look_again(
     total: jax.Array,
     axes: Names,
     entries: int,
+    layers: Names = (),
 ) -> jax.Array:
     """The root of a sum of squares; where it is out of range, after another look.
 
-    At parts that are made of the arrays, which are all that has to be stored.
+    At parts that are made of the arrays, which are all that has to be stored. All
+    layers of a stack are looked at again if one is, or both branches would be taken.
     """
+    within = _in_range(total, entries)
+    every = lax.pmin(within.astype(jnp.int32), layers) == 1 if layers else within
 
     def again(arrays: Sequence[jax.Array], total: jax.Array) -> jax.Array:
         scale = _scale(total)
-        return (jnp.sqrt(_total(parts(*arrays), axes, scale)) / scale).astype(
-            total.dtype
-        )
+        size = jnp.sqrt(_total(parts(*arrays), axes, scale)) / scale
+        if layers:  # those of other layers, whose scale is not for them
+            size = jnp.where(within, jnp.sqrt(total), size)
+        return size.astype(total.dtype)
 
     def plain(arrays: Sequence[jax.Array], total: jax.Array) -> jax.Array:
         return jnp.sqrt(total)
 
-    return lax.cond(_in_range(total, entries), plain, again, arrays, total)
+    return lax.cond(every, plain, again, arrays, total)
 
 
 # Compiled: without an outer jit a lax.cond is compiled by itself.
-@functools.partial(jax.jit, static_argnums=(2, 3))
-def _sure(parts: list[jax.Array], total: jax.Array, axes: Names, entries: int):
-    return _look_again(lambda *given: list(given), parts, total, axes, entries)
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
+def _sure(
+    parts: list[jax.Array], total: jax.Array, axes: Names, entries: int, layers: Names
+) -> jax.Array:
+    return _look_again(lambda *given: list(given), parts, total, axes, entries, layers)
 
 
 def _in_range(total: jax.Array, entries: int) -> jax.Array:

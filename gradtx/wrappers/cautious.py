@@ -13,8 +13,9 @@ from gradtx.core.axes import (
     need_whole,
     size_of,
 )
+from gradtx.core.compose import join
 from gradtx.core.numerics import divide
-from gradtx.core.plan import Inputs, Plan, check_state, join, lift, plan_of, updating
+from gradtx.core.plan import Inputs, Plan, check_state, lift, plan_of, updating
 from gradtx.core.rules import Rule
 from gradtx.core.transformation import inner_of, transformation
 from gradtx.core.types import EmptyState, Scalar, State

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from gradtx.core.masking import FUNCTIONS
+from gradtx.core.stacks import refuse_stacks
 from gradtx.core.transformation import inner_of, transformation
 from gradtx.core.trees import (
     absent,
@@ -59,10 +60,12 @@ def flatten(inner: Any):
     tx = inner_of("flatten: inner", inner)
 
     def init(params):
+        refuse_stacks(params, _JOINED)
         leaves, _ = leaves_of(params)
         return tx.init(_join(leaves, leaves, _groups(leaves)))
 
     def update(updates, state, params=None, **extra):
+        refuse_stacks(updates, _JOINED)
         leaves, treedef = leaves_of(updates)
         check_inexact(leaves, updates)  # joined with others they would pass for floats
         if params is None:
@@ -86,6 +89,9 @@ def flatten(inner: Any):
         return treedef.unflatten(leaves), state
 
     return init, update
+
+
+_JOINED = "which flatten would join with other leaves. Leave flatten out."
 
 
 def _without_functions(extra: dict[str, Any], joined: Any) -> dict[str, Any]:

@@ -139,10 +139,10 @@ def gpa(base_optimizer: Any, mu_x: Scalar = 0.9, mu_y: Scalar = 0.8):
         return init, updating(Plan([*plan.rules, own], prepare, plan.reads_updates))
 
     def update(updates, state, params=None, **extra):
-        slots, numbers, _ = inputs_of(updates, state, params)
+        own = inputs_of(updates, state, params)
         inner = state.base_optimizer_state
         u, inner = tx.update(updates, inner, params, **extra)
-        updates, [z, x] = move(u, slots, params, numbers)
+        updates, [z, x] = move(u, own.slots, params, own.scalars)
         return updates, moved(inner, z, x)
 
     return init, update

@@ -1,31 +1,35 @@
 """Groups of parameters by path, each with its own optimizer or its own numbers."""
 
-import difflib
 import inspect
-import re
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from gradtx.core import check
 from gradtx.core.call import show
 from gradtx.core.compose import chain, partition
 from gradtx.core.masking import stands_for_all
+from gradtx.core.stacks import layers_of, named_leaves, stack_axes, stacking
 from gradtx.core.transformation import inner_of, transformation
 from gradtx.core.trees import failure, is_none, leaves_of
-from gradtx.core.types import MaskedNode
 from gradtx.transforms.scale import scale
 from gradtx.transforms.stateless import set_to_zero
-
-Pattern = str | re.Pattern[str] | Callable[[str, Any], bool]
+from gradtx.wrappers.each_layer import Stacked, declared, each_layer
+from gradtx.wrappers.patterns import Pattern, check_used, firsts, is_part, matcher
 
 DEFAULT = "default"
-NEAREST = 3  # paths that an error names
 
 
 @transformation
-def groups(rules: Sequence[tuple[Pattern, Any]], default: Any = None):
+def groups(
+    rules: Sequence[tuple[Pattern, Any]],
+    default: Any = None,
+    *,
+    stacked: Stacked | None = None,
+):
     """Give each group of parameters, chosen by path, its own optimizer or numbers.
 
     A path is what leads to a parameter, with slashes: "encoder/0/kernel". Of the rules
@@ -44,13 +48,23 @@ def groups(rules: Sequence[tuple[Pattern, Any]], default: Any = None):
           any part of a step, `?` for a letter of it, `**` for any number of steps;
         - a regular expression, which is searched for in the path (so `^` and `$` say
           where it begins and ends);
-        - a function `(path, leaf) -> bool`.
+        - a function `(path, leaf) -> bool`; of a leaf whose layers are stacked it is
+          given a layer's shape.
 
         What is done is a transformation; or a dict of arguments in which it differs
         from the default, and with `multiplier` how many times as long its steps are;
         or `None`, which freezes.
       default: the transformation of all parameters that no rule matches. Without one
         there must be none.
+      stacked: for a model whose layers are stacked, as `scan` wants them: a pair of a
+        pattern (a string or a regular expression) and the axis along which the leaves
+        that it matches count layers, `("layers/*", 0)`, or a list of such pairs. What
+        looks at a whole leaf (a trust ratio, factored moments, `clip_by_block_rms`,
+        a projection, masks that are functions of shapes) then sees one layer, as if
+        each were a leaf; what looks at all leaves (a global norm) does as before. The
+        state stays stacked: what there is for a layer lies along the same axis, or
+        the last where it has fewer dimensions. A transformation of another library,
+        and a function given to `stateless`, see the stacks as they are.
 
     Returns:
       A transformation that has the state `PartitionState`, whose groups are named for
@@ -58,7 +72,9 @@ def groups(rules: Sequence[tuple[Pattern, Any]], default: Any = None):
 
     Raises:
       ValueError: a parameter without a group, or a pattern that matches none, or none
-        that is left: the nearest paths follow. Two groups of one name.
+        that is left: the nearest paths follow. Two groups of one name. A stacked leaf
+        without that axis, or inside of `flatten`, or split by `zero1` in front of a
+        rule that looks at layers.
       TypeError: a rule that is none, or an argument that the default does not have.
 
     Example:
@@ -87,7 +103,7 @@ def groups(rules: Sequence[tuple[Pattern, Any]], default: Any = None):
                 f"groups: rule {i} must be (pattern, transformation, dict or None), "
                 f"got {show(rule):.60}."
             )
-        name, matches = _matcher(f"groups: rule {i}", rule[0])
+        name, matches = matcher(f"groups: rule {i}", rule[0])
         if name in members or name == DEFAULT:
             raise ValueError(
                 f"groups: the name {name!r} comes twice. Groups are named for their "
@@ -98,8 +114,12 @@ def groups(rules: Sequence[tuple[Pattern, Any]], default: Any = None):
     if default is not None:
         members[DEFAULT] = default
 
+    axis_at, check_stacked = declared("groups: stacked", stacked or [])
+
     def table(params: Any) -> str:
-        return _table(members, params, labels(params))
+        with stacking(axis_at):
+            check_stacked(params)
+            return _table(members, params, labels(layers_of(params)))
 
     def labels(params: Any) -> Any:
         if stands_for_all(params):
@@ -107,34 +127,8 @@ def groups(rules: Sequence[tuple[Pattern, Any]], default: Any = None):
         return _labels(matchers, params, DEFAULT if DEFAULT in members else None)
 
     labels.__dict__["table"] = table
-    return partition(members, labels)
-
-
-def _matcher(place: str, pattern: Any) -> tuple[str, Callable[[str, Any], bool]]:
-    """The name of a pattern, and what says whether it matches."""
-    if isinstance(pattern, str):
-        glob = _glob(pattern)
-        return pattern, lambda path, leaf: glob.fullmatch(f"{path}/") is not None
-    if isinstance(pattern, re.Pattern):
-        return pattern.pattern, lambda path, leaf: pattern.search(path) is not None
-    if callable(pattern):
-        return show(pattern), lambda path, leaf: bool(pattern(path, leaf))
-    raise TypeError(
-        f"{place}: a pattern is a string, a regular expression or a function "
-        f"(path, leaf) -> bool, got {pattern!r:.60}."
-    )
-
-
-def _glob(pattern: str) -> re.Pattern[str]:
-    """For a path with a slash behind each step."""
-    found = ""
-    for step in pattern.strip("/").split("/"):
-        if step == "**":
-            found += "(?:[^/]*/)*"
-        else:
-            one = re.escape(step).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
-            found += f"{one}/"
-    return re.compile(f"{found}(?:[^/]*/)*")
+    tx = partition(members, labels)
+    return tx if stacked is None else each_layer(tx, stacked)
 
 
 def _member(place: str, given: Any, default: Any) -> Any:
@@ -179,70 +173,61 @@ def _changed(place: str, tx: Any, changes: dict[str, Any]) -> Any:
     return call.factory(**{**bound.arguments, **changes})
 
 
-def _paths(params: Any) -> Iterator[tuple[str, Any]]:
-    leaves = jax.tree_util.tree_flatten_with_path(params, is_leaf=is_none)[0]
-    for path, leaf in leaves:
-        yield jax.tree_util.keystr(path, simple=True, separator="/"), leaf
-
-
 def _labels(matchers: dict[str, Any], params: Any, default: str | None) -> Any:
     """The tree of names, after a look at who has nothing to do."""
-    paths = list(_paths(params))
-    matched = [[n for n, m in matchers.items() if m(path, x)] for path, x in paths]
-    alone = [path for (path, _), names in zip(paths, matched, strict=True) if not names]
+    paths = list(named_leaves(params))
+    first = firsts(matchers, paths)
+    rows = zip(paths, first, strict=True)
+    alone = [path for (path, x), name in rows if name is None and x is not None]
     if alone and default is None:
         raise failure(
             f"no rule matches {alone[0]!r}{_more(alone)}, and there is no default. "
             f"Give one, or a last rule ('**', None), which freezes the rest."
         )
-    if paths and not _is_part(params):
-        for name in matchers:
-            _check_used(name, matched, [path for path, _ in paths])
-    first = [names[0] if names else default for names in matched]
-    return leaves_of(params)[1].unflatten(first)
-
-
-def _check_used(name: str, matched: list[list[str]], paths: list[str]) -> None:
-    """Raise unless a rule has a parameter."""
-    before = {names[0] for names in matched if name in names}
-    if name in before:
-        return
-    if before:
-        raise failure(
-            f"{name!r} has nothing to do: all that it matches is taken by "
-            f"{', '.join(map(repr, sorted(before)))} before it. The first rule wins."
-        )
-    near = difflib.get_close_matches(name, paths, NEAREST, cutoff=0)
-    raise failure(f"{name!r} matches no parameter. The nearest: {', '.join(near)}.")
+    if paths and not is_part(params):
+        check_used(matchers, first, paths)
+    return leaves_of(params)[1].unflatten(name or default for name in first)
 
 
 def _more(paths: list[str]) -> str:
     return f" and {len(paths) - 1} more" if len(paths) > 1 else ""
 
 
-def _is_part(tree: Any) -> bool:
-    """Whether a mask around has taken something out of the tree."""
-    hidden = jax.tree.leaves(tree, is_leaf=lambda x: isinstance(x, MaskedNode))
-    return any(isinstance(x, MaskedNode) for x in hidden)
-
-
 def _table(members: dict[str, Any], params: Any, labels: Any) -> str:
     names = jax.tree.leaves(labels, is_leaf=is_none)
-    sizes: dict[str, list[int]] = {name: [] for name in members}
-    for (_, leaf), name in zip(_paths(params), names, strict=True):
-        if leaf is not None:
-            sizes[name].append(leaf.size if hasattr(leaf, "size") else 1)
-    rows = [("group", "leaves", "parameters", "optimizer")]
+    axes = stack_axes(params)
+    shapes: dict[str, list[tuple[int, ...]]] = {name: [] for name in members}
+    layers: dict[str, set[int]] = {name: set() for name in members}
+    for leaf, name, axis in zip(leaves_of(params)[0], names, axes, strict=True):
+        if leaf is None:
+            continue
+        shapes[name].append(jnp.shape(leaf))
+        if axis is not None:
+            layers[name].add(jnp.shape(leaf)[axis])
+
+    def row(name: str, shapes: list[tuple[int, ...]], layers: set[int], last: str):
+        size = sum(math.prod(shape) for shape in shapes)
+        lengths = ", ".join(map(str, sorted(layers)))
+        return name, f"{len(shapes)}", f"{size:,}", lengths, last
+
+    rows = [("group", "leaves", "parameters", "layers", "optimizer")]
     rows += [
-        (name, f"{len(sizes[name])}", f"{sum(sizes[name]):,}", _setting(tx))
+        row(name, shapes[name], layers[name], _setting(tx))
         for name, tx in members.items()
     ]
-    every = [size for group in sizes.values() for size in group]
-    rows.append(("all", f"{len(every)}", f"{sum(every):,}", ""))
-    wide = [max(len(row[i]) for row in rows) for i in range(3)]
+    rows.append(row("all", [x for some in shapes.values() for x in some], set(), ""))
+    if not any(layers.values()):
+        rows = [(*cells[:3], cells[4]) for cells in rows]
+    wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
-        f"{a:<{wide[0]}}  {b:>{wide[1]}}  {c:>{wide[2]}}  {d}".rstrip()
-        for a, b, c, d in rows
+        "  ".join(
+            [
+                f"{first:<{wide[0]}}",
+                *(f"{cell:>{n}}" for cell, n in zip(cells, wide[1:-1], strict=True)),
+                last,
+            ]
+        ).rstrip()
+        for first, *cells, last in rows
     )
 
 

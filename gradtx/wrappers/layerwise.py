@@ -9,11 +9,12 @@ from gradtx.core import check
 from gradtx.core.axes import need_whole
 from gradtx.core.call import show
 from gradtx.core.compose import chain
+from gradtx.core.stacks import named_leaves
 from gradtx.core.transformation import inner_of, transformation
 from gradtx.core.trees import failure, leaves_of
 from gradtx.core.types import Scalar
 from gradtx.transforms.leaf_factors import scale_leaves
-from gradtx.wrappers.groups import Pattern, _is_part, _matcher, _paths
+from gradtx.wrappers.patterns import Pattern, is_part, matcher
 
 Layer = Pattern | tuple[Pattern, int]
 
@@ -90,7 +91,7 @@ def layerwise_decay(
         """The layer of each leaf, an array along the axis of a stack, and the last."""
         found, top = places(tree)
         top = top if last is None else last
-        for (path, _), i in zip(_paths(tree), found, strict=True):
+        for (path, _), i in zip(named_leaves(tree), found, strict=True):
             if i is not None and (np.min(i) < 0 or np.max(i) > top):
                 raise failure(
                     f"{path!r} is layer {np.ravel(i).tolist()}, and the "
@@ -107,7 +108,7 @@ def layerwise_decay(
     def table(params: Any) -> str:
         found, top = indices(params)
         counts: dict[int, list[int]] = {}
-        for (_, leaf), i in zip(_paths(params), found, strict=True):
+        for (_, leaf), i in zip(named_leaves(params), found, strict=True):
             here = [] if i is None else np.ravel(i).tolist()
             for layer in here:
                 counts.setdefault(layer, []).append(np.size(leaf) // len(here))
@@ -138,7 +139,7 @@ def _by_function(layers: Callable[[str, Any], Any]) -> Callable[[Any], Any]:
     def places(tree: Any) -> tuple[list[Any], int]:
         return [
             None if leaf is None else np.asarray(layers(path, leaf), int)
-            for path, leaf in _paths(tree)
+            for path, leaf in named_leaves(tree)
         ], 0
 
     return places
@@ -154,11 +155,11 @@ def _by_patterns(layers: Sequence[Layer]) -> Callable[[Any], Any]:
                 f"the axis that counts layers, got {show(layer):.60}."
             )
         pattern, axis = layer if isinstance(layer, tuple) else (layer, None)
-        name, matches = _matcher(f"layerwise_decay: layer {i}", pattern)
+        name, matches = matcher(f"layerwise_decay: layer {i}", pattern)
         matchers.append((name, matches, axis))
 
     def places(tree: Any) -> tuple[list[Any], int]:
-        paths = list(_paths(tree))
+        paths = list(named_leaves(tree))
         if not paths:  # nothing to place, as where state_sharding asks for the state
             return [], 0
         chosen = [
@@ -174,7 +175,7 @@ def _by_patterns(layers: Sequence[Layer]) -> Callable[[Any], Any]:
         sizes = [1] * len(matchers)
         for k, (name, _, axis) in enumerate(matchers):
             here = [x for x, c in zip(paths, chosen, strict=True) if c == k]
-            if not here and not _is_part(tree):
+            if not here and not is_part(tree):
                 raise failure(f"layer {name!r} has no parameter.")
             if axis is not None:
                 sizes[k] = _length(name, here, axis)

@@ -9,6 +9,7 @@ from gradtx.core.axes import AxisName, across, axes_of, names_of, need_whole
 from gradtx.core.outcome import OutcomeError
 from gradtx.core.plan import Inputs, Plan, plan_of, updating
 from gradtx.core.rules import Rule
+from gradtx.core.stacks import refuse_stacks
 from gradtx.core.transformation import inner_of, transformation
 from gradtx.core.trees import (
     absent,
@@ -73,6 +74,7 @@ def lazy(inner: Any, *, axis_name: AxisName = None):
 
     def prepare(updates, state, params):
         need_whole()
+        refuse_stacks(updates, "of which lazy would take each for a row.")
         inputs, rebuild = plan.prepare(updates, state, params)
         leaves, treedef = leaves_of(updates)
         rows = treedef.unflatten(

@@ -8,11 +8,12 @@ import numpy as np
 from gradtx.core import check
 from gradtx.core.axes import splits
 from gradtx.core.compose import chain
+from gradtx.core.stacks import named_leaves
 from gradtx.core.transformation import inner_of, transformation
 from gradtx.core.trees import failure, first_difference, is_none, leaves_of
 from gradtx.transforms.leaf_factors import scale_leaves
-from gradtx.wrappers.groups import Pattern, _matcher, _paths
 from gradtx.wrappers.layerwise import aligned
+from gradtx.wrappers.patterns import Pattern, matcher
 
 ROLES = ("input", "hidden", "output")
 
@@ -113,10 +114,10 @@ def mup_scale(
     given = []
     for i, (pattern, role) in enumerate(roles):
         check.choice(f"roles[{i}]", role, ROLES)
-        given.append((*_matcher(f"mup_scale: roles[{i}]", pattern), role))
+        given.append((*matcher(f"mup_scale: roles[{i}]", pattern), role))
     if leaves_of(base)[1] != leaves_of(model)[1]:
         raise failure(first_difference("base", base, "model", model))
-    pairs = zip(_paths(base), _paths(model), strict=True)
+    pairs = zip(named_leaves(base), named_leaves(model), strict=True)
     used = set()
     leaves: list[Any] = []
     for (path, narrow), (_, wide) in pairs:
@@ -135,7 +136,7 @@ def mup_scale(
 
     def of(tree: Any) -> Any:
         if not splits() and leaves_of(tree)[1] == structure:
-            for (path, x), leaf in zip(_paths(tree), leaves, strict=True):
+            for (path, x), leaf in zip(named_leaves(tree), leaves, strict=True):
                 if not (is_none(x) or leaf is None) and np.shape(x) != leaf.shape:
                     raise failure(
                         f"{path!r} has shape {np.shape(x)}, and model {leaf.shape}."

@@ -45,10 +45,6 @@ def two_sets(lib: ModuleType, params: Any) -> Any:
     return lib.LookaheadParams.init_synced(params)
 
 
-def in_bfloat16(lib: ModuleType, params: Any) -> Any:
-    return jax.tree.map(lambda p: p.astype("bfloat16"), params)
-
-
 class Workload(NamedTuple):
     name: str
     build: Callable[[Any], Any]  # from a library to its transformation
@@ -84,7 +80,14 @@ def partitioned(lib):
 
 def grouped(lib):
     """Groups that differ in numbers only: as one adamw."""
-    rules = [("w", dict(weight_decay=0.0)), ("qkv", dict(b2=0.99))]
+
+    def vector(path, leaf):
+        return leaf.ndim == 1
+
+    def wide(path, leaf):
+        return leaf.shape[-1] > leaf.shape[-2]
+
+    rules = [(vector, dict(weight_decay=0.2)), (wide, dict(b2=0.99))]
     return lib.groups(rules, default=adamw(lib))
 
 
@@ -172,7 +175,7 @@ COMBINATIONS = (
     Workload(
         "written_adamw",
         lambda lib: lib.write(adamw(lib), "residual"),
-        params=in_bfloat16,
+        params=lambda lib, p: gradtx.tree.cast(p, "bfloat16"),
         in_optax=False,
     ),
     Workload(
@@ -223,6 +226,29 @@ COMBINATIONS = (
         lambda lib: lib.chain(lib.monitor({"norm": lib.global_norm}), adamw(lib)),
         "clipped_adamw",
         gradients_twice,
+    ),
+    Workload(
+        "measured_clipped_adamw",
+        lambda lib: lib.with_metrics(clipped(lib)),
+        "clipped_adamw",
+        gradients_twice,
+        in_optax=False,
+    ),
+    Workload(
+        "measured_grouped_adamw",
+        lambda lib: lib.with_metrics(
+            lib.chain(lib.clip_by_global_norm(1.0), grouped(lib)), per_group=True
+        ),
+        "clipped_adamw",
+        gradients_twice,
+        in_optax=False,
+    ),
+    Workload(
+        "wholly_measured_adamw",
+        lambda lib: lib.with_metrics(clipped(lib), of="all"),
+        "clipped_adamw",
+        all_twice,
+        in_optax=False,
     ),
     Workload(
         "zero_nans_adamw",

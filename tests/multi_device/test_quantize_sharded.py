@@ -45,29 +45,23 @@ def run(step, params, state, place=lambda x: x):
         ((1, 4), {"w": P(None, "b"), "b": P("b")}),
     ],
 )
-def test_sharded_codes_are_the_same_and_nothing_is_sent(sizes, specs):
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+def test_sharded_codes_are_the_same_and_nothing_is_sent(sizes, specs, kind):
     devices = jax.devices()[: int(np.prod(sizes))]
-    kinds = (AxisType.Auto,) * 2
-    mesh = jax.make_mesh(sizes, ("a", "b"), axis_types=kinds, devices=devices)
+    mesh = jax.make_mesh(sizes, ("a", "b"), axis_types=(kind,) * 2, devices=devices)
     where = {n: NamedSharding(mesh, s) for n, s in specs.items()}
     params, state = start()
     alone = run(jax.jit(step), params, state)
 
     sharded = jax.device_put(params, where)
-    state = jax.jit(TX.init, out_shardings=layout(mesh, state, specs))(sharded)
+    layout = gradtx.distributed.state_sharding(TX, sharded)
+    moments = layout.inner_state[0].nu
+    for name, spec in specs.items():
+        assert moments[name].codes.spec == moments[name].scales.spec == spec
+    state = jax.jit(TX.init, out_shardings=layout)(sharded)
     program = jax.jit(step)
     grads = jax.device_put(params, where)
     assert not collectives(program.lower(sharded, state, grads).compile())
     found = run(program, sharded, state, lambda g: jax.device_put(g, where))
     for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(found), strict=True):
         assert np.array_equal(a, b)
-
-
-def layout(mesh, state, specs):
-    """Codes and scales as their parameter, the counts whole."""
-
-    def place(path, leaf):
-        names = [n for n in specs if f"'{n}'" in jax.tree_util.keystr(path)]
-        return NamedSharding(mesh, specs[names[0]] if names else P())
-
-    return jax.tree_util.tree_map_with_path(place, state)

@@ -66,6 +66,23 @@ def test_a_dot_of_a_string_is_a_dot():
     assert matched("x", params) == ["x/y"]  # as Haiku names its modules
 
 
+def test_a_function_sees_only_leaves_that_are_there_and_left():
+    def vector(path, leaf):
+        return leaf.ndim == 1
+
+    def wide(path, leaf):
+        return leaf.shape[1] == 3  # a vector has no such axis
+
+    tx = gradtx.groups([(vector, None), (wide, None)], default=gradtx.sgd(1.0))
+    params = {**PARAMS, "none": None}
+    updates, _ = tx.update(params, tx.init(params), params)
+    assert updates["none"] is None
+    assert not jnp.any(updates["head"]["kernel"])
+    assert jnp.all(updates["embed"]["table"] == -1)
+    only = gradtx.groups([(lambda path, leaf: leaf.ndim < 3, gradtx.sgd(1.0))])
+    assert only.update(params, only.init(params))[0]["none"] is None
+
+
 def test_each_group_moves_as_its_own_optimizer_alone():
     default = gradtx.adamw(1e-2, weight_decay=0.1)
     tx = gradtx.groups(

@@ -184,6 +184,18 @@ def test_chunks_give_what_the_whole_leaf_gives(monkeypatch):
         assert np.mean(np.asarray(a) != np.asarray(b)) < 1e-3
 
 
+def test_one_block_size_for_all_widths():
+    params = jax.random.normal(jax.random.key(0), LEAF)
+    tx = gradtx.quantize_state(gradtx.adamw(1e-3), {"mu": 4, "nu": 8})
+    state = tx.init(params)
+    moments = state.inner_state[0]
+    assert moments.mu.tile == moments.nu.tile == tile_of(LEAF, 128)
+    compiled = jax.jit(lambda p, s, g: tx.step(g, s, p), donate_argnums=(0, 1))
+    memory = compiled.lower(params, state, params).compile().memory_analysis()
+    assert memory is not None
+    assert memory.temp_size_in_bytes < 8 * params.size  # in chunks
+
+
 def test_widths_by_name_and_leaves_left_out():
     params = {"w": jnp.ones((64, 64)), "head": jnp.ones((64, 64)), "b": jnp.ones(64)}
     tx = gradtx.quantize_state(
