@@ -77,7 +77,7 @@ def test_no_finite_number_becomes_infinite_and_the_others_stay(dtype):
     most = float(ml_dtypes.finfo(dtype).max)
     top = np.float32(3.4028235e38 if dtype is BF16 else 65535.996)
     x = np.array([top, -top, np.inf, -np.inf, np.nan], np.float32)
-    for bits in (None, np.full(5, 2**32 - 1, np.uint32)):
+    for bits in (None, jnp.full(5, 2**32 - 1, jnp.uint32)):
         found = np.asarray(rounded(jnp.asarray(x), dtype, bits))
         assert np.array_equal(found, [most, -most, *x[2:]], equal_nan=True)
 
@@ -143,10 +143,10 @@ def test_nothing_is_simplified_away_in_a_compiled_step(policy):
     step = jax.jit(tx.step, donate_argnums=(1, 2))
 
     def held(params, state):
-        p = np.asarray(params, np.float32)
+        p = params.astype(jnp.float32)
         if policy == "residual":
             return np.asarray(joined(p, state.kept), np.float64)
-        return p.astype(np.float64) + np.asarray(state.kept, np.float64)
+        return np.asarray(p, np.float64) + np.asarray(state.kept, np.float64)
 
     for _ in range(5):
         grads = rng.normal(size=params.shape).astype(np.float32)
