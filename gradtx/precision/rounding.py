@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from gradtx.core.encoded import _ODD, _mixed, inner_axes
+from gradtx.core.encoded import _ODD, _mixed, random_bits
 
 _MAGNITUDE = 0x7FFFFFFF
 _INFINITY = 0x7F800000  # of float32; what is above is NaN
-_PERIODS = 8, 32  # of places along an axis, and along the last
+_PERIOD = 32  # of places, which are counted along the last axis first
 
 
 class Narrow(NamedTuple):
@@ -50,22 +50,24 @@ def float_of(bits: jax.Array) -> jax.Array:
 def noise(x: jax.Array, seed: jax.Array, tiled: bool) -> jax.Array:
     """32 bits for each entry, from its value, its place and a seed.
 
-    A place is counted modulo 32 along the last axis and modulo 8 along the others, so
-    that shares of a leaf which are multiples of that have the bits of the whole leaf.
+    A place is counted in a row, as in memory, and modulo 32: where shares of a leaf are
+    multiples of that, they have the bits of the whole leaf. Blocks have places of their
+    own, those within a tile.
 
     Args:
       x: of float32, the leaf or a part of it.
       seed: a uint32, another one for each step.
       tiled: whether x is blocks of a leaf, whose tiles lie along every second axis.
     """
-    axes = inner_axes(x) if tiled else range(x.ndim)
+    if tiled:
+        return random_bits(x, seed)
     place, stride = jnp.zeros([1] * x.ndim, jnp.uint32), 1
-    for i in axes:
-        period = _PERIODS[i == axes[-1]]
-        along = lax.broadcasted_iota(jnp.uint32, x.shape, i) % period
-        place = place + along * jnp.uint32(stride * _ODD % 2**32)
-        stride *= period
-    return _mixed(bits_of(x) + place + seed)
+    for i in reversed(range(x.ndim)):
+        if stride % _PERIOD:
+            along = lax.broadcasted_iota(jnp.uint32, x.shape, i)
+            place = place + along * jnp.uint32(stride % _PERIOD)
+        stride *= x.shape[i]
+    return _mixed(bits_of(x) + (place % _PERIOD) * jnp.uint32(_ODD) + seed)
 
 
 def rounded(x: jax.Array, dtype: Any, random: jax.Array | None = None) -> jax.Array:

@@ -52,10 +52,10 @@ def write(inner: Any, policy: str):
 
     R24 rounds to the upper 24 bits of a float32, which a bfloat16 and 8 bits more, in
     the 256th part of its step, hold. Sums are taken in float32. The random bits come
-    from p + u, its place in the leaf (modulo 32 along the last axis and 8 along
-    others) and the count of steps: a run goes on bit for bit after a stop, and on
-    every mesh whose shares are multiples of that. NaN and infinity stay what they are,
-    and no finite number is rounded to infinity, but for those from 65536 on in float16.
+    from p + u, its place in the leaf (modulo 32) and the count of steps: a run goes on
+    bit for bit after a stop, and on every mesh whose shares are multiples of 32. NaN
+    and infinity stay what they are, and no finite number is rounded to infinity, but
+    for those from 65536 on in float16.
 
     `step` writes p'. `update` can only hand out p' - p in float32, which leads there
     (but for p' below p / 2^15) if it is applied as it is; nothing may change it, so
