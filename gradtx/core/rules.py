@@ -83,9 +83,10 @@ def check_last(rules: Sequence[Rule]) -> None:
     """Raise if something comes behind a rule that writes the parameters."""
     for rule, other in itertools.pairwise(rules):
         if rule.writes:
-            behind = other.within[0] if other.within else "another one"
+            name = rule.within[-1] if rule.within else "write"
+            behind = other.within[-1] if other.within else "another one"
             raise failure(
-                f"{(*rule.within, 'write')[0]} decides what the parameters become, so "
+                f"{name} decides what the parameters become, so "
                 f"it comes once and last; behind it is {behind}. Put it around all."
             )
 
