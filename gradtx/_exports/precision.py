@@ -4,3 +4,4 @@ from gradtx.precision.quantize import (
     QuantizeState as QuantizeState,
     quantize_state as quantize_state,
 )
+from gradtx.precision.write import WriteState as WriteState, write as write

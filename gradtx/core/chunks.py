@@ -64,7 +64,7 @@ def encoded_like(rows: Any, new: Any, count: jax.Array) -> Any:
 
 
 def over_codes(
-    rules: Callable[[tuple[Any, Any, Any]], tuple[Any, Any]],
+    rules: Callable[..., tuple[Any, Any]],
     leaf: tuple[Any, Any, Any],
     count: jax.Array,
     entrywise: bool,
@@ -73,7 +73,8 @@ def over_codes(
     """Rules on a leaf that has slots stored as codes.
 
     Args:
-      rules: from such a leaf, with decoded slots, to the result and new slots.
+      rules: from such a leaf, with decoded slots, to the result and new slots; with
+        `tiled=True` from blocks of it.
       leaf: the gradient, the parameter or None, and the slots.
       count: of this step.
       entrywise: whether the rules look at one entry at a time.
@@ -108,7 +109,8 @@ def over_codes(
                 slots.append(x.from_blocks(codes, scales))
             else:
                 slots.append(next(parts))
-        result, new = rules((given[0], here, treedef.unflatten(slots)))
+        leaf = given[0], here, treedef.unflatten(slots)
+        result, new = rules(leaf, tiled=True)
         return result, treedef.flatten_up_to(new)
 
     def store(carry: Any) -> list[jax.Array]:

@@ -211,6 +211,8 @@ def _(positive: bool, primals: Any, tangents: Any) -> Any:
 def after(value: Any, *known: jax.Array) -> jax.Array:
     """The value, in a program not before others are known; NaN where one is NaN.
 
+    A whole number is 0 there.
+
     What writes over a buffer has to wait for what reads it (a sum over it, other new
     state), or XLA copies it first, 4 bytes of memory for each parameter. A barrier does
     not do: on a CPU it is gone before that is decided. Arrays among the others must be
@@ -218,14 +220,13 @@ def after(value: Any, *known: jax.Array) -> jax.Array:
     """
     if not isinstance(value, jax.Array):
         value = jnp.asarray(value, known[0].dtype)
+    lost = jnp.asarray(0 if value.dtype.kind in "iu" else jnp.nan, value.dtype)
     for x in known:
         # NaN is what differs from itself: few equations, for each leaf is traced.
         alike = (x.shape, x.dtype) == (value.shape, value.dtype)
         broken = x != x
         value = (
-            lax.select_n(broken, value, x)
-            if alike
-            else jnp.where(broken, jnp.nan, value)
+            lax.select_n(broken, value, x) if alike else jnp.where(broken, lost, value)
         )
     return value
 

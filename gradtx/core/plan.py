@@ -16,7 +16,14 @@ from gradtx.core.encoded import step_number
 from gradtx.core.numerics import strong
 from gradtx.core.outcome import blaming, explain
 from gradtx.core.per_leaf import PerLeaf
-from gradtx.core.rules import Rule, evaluate, ordered
+from gradtx.core.rules import (
+    Rule,
+    check_last,
+    evaluate,
+    is_narrow,
+    ordered,
+    writing,
+)
 from gradtx.core.stacks import CUT, one_layer, over_layers, seen_as, stack_axes
 from gradtx.core.trees import (
     absent,
@@ -71,6 +78,7 @@ class Plan:
         self.reads_updates = reads_updates
         self.clips = clips
         self.with_params = any(rule.with_params for rule in self.rules)
+        check_last(self.rules)
         self._compiled: dict[Any, PerLeaf] = {}
 
     def replace(self, prepare: Prepare) -> "Plan":
@@ -172,11 +180,15 @@ class Plan:
         compiled = self._compiled.get(key)
         if compiled is None:
 
-            def run(leaf: tuple, scalars: tuple) -> Any:
+            def run(leaf: tuple, scalars: tuple, tiled: bool = False) -> Any:
                 g, p, rows = leaf
-                new, formula, first = [], None, g
+                new, formula, first, written = [], None, g, False
                 for i, (rule, row) in enumerate(zip(self.rules, rows, strict=True)):
-                    if active[i]:
+                    on = active[i]
+                    if on and rule.writes:
+                        on = written = is_narrow(p.dtype)
+                        rule = writing(rule, p.dtype, tiled)
+                    if on:
                         with blaming(i, first):
                             if rule.last and not apply:
                                 formula = None  # they are not written last
@@ -185,8 +197,8 @@ class Plan:
                             )
                     new.append(tuple(row))
                 if not apply:
-                    return g, tuple(new)
-                p = add_to(p, g)
+                    return (g - p.astype(g.dtype) if written else g), tuple(new)
+                p = g.astype(p.dtype) if written else add_to(p, g)
                 pairs = zip(self.rules, new, strict=True)
                 return p, tuple(ordered(rule, row, p) for rule, row in pairs)
 
@@ -202,8 +214,12 @@ class Plan:
                 if not any(map(is_encoded, slots_of(leaf[2]))):
                     return each(leaf, scalars), count
 
-                def rules(leaf: tuple) -> Any:  # of chunks, if they are entrywise
-                    return (run if entrywise else each)(leaf, scalars)
+                def rules(
+                    leaf: tuple, tiled: bool = False
+                ) -> Any:  # of chunks, if they are entrywise
+                    if entrywise:
+                        return run(leaf, scalars, tiled)
+                    return each(leaf, scalars)
 
                 return over_codes(rules, leaf, count, entrywise, apply)
 

@@ -1,7 +1,8 @@
 """Rules: what a transformation does to one array."""
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 
 from gradtx.core.numerics import after, again
 from gradtx.core.outcome import results
-from gradtx.core.trees import compute_dtype
+from gradtx.core.trees import compute_dtype, failure
 
 
 class Formula:
@@ -70,6 +71,34 @@ class Rule(NamedTuple):
     twice: bool = False  # whether it takes the update's formula or None, after it
     whole: bool = False  # whether it takes whole numbers, as float32
     entrywise: bool = False  # whether it looks at one entry of a leaf at a time
+    writes: bool = False  # whether what it gives is the new parameter; see `writing`
+
+
+def is_narrow(dtype: Any) -> bool:
+    """Whether sums with numbers of that dtype are rounded: floating, below 32 bits."""
+    return bool(jnp.issubdtype(dtype, jnp.floating)) and jnp.finfo(dtype).bits < 32
+
+
+def check_last(rules: Sequence[Rule]) -> None:
+    """Raise if something comes behind a rule that writes the parameters."""
+    for rule, other in itertools.pairwise(rules):
+        if rule.writes:
+            name = rule.within[-1] if rule.within else "write"
+            behind = other.within[-1] if other.within else "another one"
+            raise failure(
+                f"{name} decides what the parameters become, so "
+                f"it comes once and last; behind it is {behind}. Put it around all."
+            )
+
+
+def writing(rule: Rule, dtype: Any, tiled: bool) -> Rule:
+    """A rule that writes parameters, for one of that dtype.
+
+    Args:
+      dtype: the parameter's, that what it gives can be rounded to without a change.
+      tiled: whether it sees blocks of the leaf, their tiles along every second axis.
+    """
+    return rule._replace(fn=functools.partial(rule.fn, dtype=dtype, tiled=tiled))
 
 
 def ordered(rule: Rule, row: tuple, p: Any) -> tuple:
@@ -77,7 +106,9 @@ def ordered(rule: Rule, row: tuple, p: Any) -> tuple:
     if not rule.last:
         return row
     names = zip(rule.slots, row, strict=True)
-    return tuple(after(x, p) if name in rule.last else x for name, x in names)
+    return tuple(
+        x if x is None or name not in rule.last else after(x, p) for name, x in names
+    )
 
 
 def evaluate(

@@ -103,6 +103,7 @@ BAD_VALUES: dict[str, tuple[Any, ...]] = {
     "ns_coeffs": ("quintic", (1.0, 2.0), (1.0, _nan, 2.0), ((1.0, 2.0, 3.0),) * 3),
     "ns_steps": (0, -1, 1.5),
     "num_betas": (0, -1, 1.5),
+    "policy": ("nearest",),
     "reps_rel": _POSITIVE,
     "optimism": _FINITE,
     "optimistic_adam_v2.alpha": _FINITE,

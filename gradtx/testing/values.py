@@ -186,6 +186,7 @@ VALUES: dict[str, Any] = {
     "optimizer": _inner,
     "param_labels": rank,
     "partition.transforms": {"matrix": _inner, "other": sgd(0.1)},
+    "policy": "kahan",
     "projection": projection_linf_ball,
     "reduce_on_plateau.cooldown": 1,
     "reduce_on_plateau.patience": 1,

@@ -173,6 +173,12 @@ COMBINATIONS = (
         in_optax=False,
     ),
     Workload(
+        "written_adamw",
+        lambda lib: lib.write(adamw(lib), "residual"),
+        params=lambda lib, p: gradtx.tree.cast(p, "bfloat16"),
+        in_optax=False,
+    ),
+    Workload(
         "injected_adamw",
         lambda lib: lib.inject_hyperparams(lib.adamw)(learning_rate=RATE),
         "adamw",

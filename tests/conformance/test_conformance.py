@@ -61,6 +61,9 @@ VARIANTS = {
     "search_from_one": functools.partial(
         gradtx.scale_by_zoom_linesearch, 20, initial_guess_strategy="one"
     ),
+    "written_at_random": functools.partial(
+        gradtx.write, gradtx.apply_if_finite(gradtx.adam(0.1), 2), "stochastic"
+    ),
     "trace_dampened": functools.partial(gradtx.trace, 0.9, dampening=0.5),
 }
 

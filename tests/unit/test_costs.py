@@ -38,6 +38,7 @@ STORED = {
     "spread_adamw": 10.8,  # likewise, twice, and what is summed for the variance
     "transformed_adamw": 4.0,  # gradients that come out of a branch
     "quantized_adamw": 1.0,  # a chunk, which is a good part of so small a leaf
+    "written_adamw": 2.0,  # the old parameter, of which the new and its rest are made
     "sam_adamw": 4.0,  # parameters on their way to the cache, around a branch
 }
 HOW = "If it is meant to: python -m tests.benchmarks.costs"

@@ -20,8 +20,9 @@ RATE = gradtx.constant_schedule(0.1)
 @pytest.mark.parametrize("name", FACTORIES)
 def test_neighbours_in_a_chain_rename_nothing(name):
     alone = names(build(name))
+    behind = () if name == "write" else (gradtx.scale(2),)  # it refuses any
     edited = gradtx.chain(
-        gradtx.clip(1.0), gradtx.chain(gradtx.zero_nans(), build(name)), gradtx.scale(2)
+        gradtx.clip(1.0), gradtx.chain(gradtx.zero_nans(), build(name)), *behind
     )
     if name == "zero_nans":
         alone = [x.replace("zero_nans", "zero_nans.1") for x in alone]
