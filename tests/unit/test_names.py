@@ -67,8 +67,9 @@ def test_a_schedule_adds_names_and_changes_none(name, argument):
     assert constant <= scheduled
     counters = {"count", "t", "step_count"}
     assert constant < scheduled or counters & {x.split("/")[-1] for x in constant}
-    # What scales by it calls it a learning rate (polyak_sgd's scaling).
-    known = "count", argument, "learning_rate"
+    # What scales by it calls it a learning rate (polyak_sgd's scaling), and what it is
+    # handed to by the name that it has there (muon's adam_weight_decay).
+    known = "count", argument, argument.removeprefix("adam_"), "learning_rate"
     assert all(path.split("/")[-1] in known for path in scheduled - constant)
 
 
