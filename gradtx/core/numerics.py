@@ -220,7 +220,8 @@ def after(value: Any, *known: jax.Array) -> jax.Array:
     """
     if not isinstance(value, jax.Array):
         value = jnp.asarray(value, known[0].dtype)
-    lost = jnp.asarray(0 if value.dtype.kind in "iu" else jnp.nan, value.dtype)
+    whole = jnp.issubdtype(value.dtype, jnp.integer)
+    lost = 0 if whole else jnp.nan  # no array, which JAX's search for NaN would find
     for x in known:
         # NaN is what differs from itself: few equations, for each leaf is traced.
         alike = (x.shape, x.dtype) == (value.shape, value.dtype)

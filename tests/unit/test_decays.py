@@ -105,7 +105,7 @@ TAKES = sorted(
 # other parameters; `coupled` needs none.
 ELSEWHERE = {
     *("add_decayed_weights", "asgd", "cocob", "dadapt_adamw", "dog", "dowg", "madgrad"),
-    *("mechanize", "momo", "momo_adam", "prodigy", "schedule_free_adamw"),
+    *("mechanize", "momo", "momo_adam", "muon", "prodigy", "schedule_free_adamw"),
     "schedule_free_sgd",
 }
 

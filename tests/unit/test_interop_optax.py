@@ -29,6 +29,7 @@ NOT_COMPARED = {  # Optax's numbers are others: see "What behaves differently"
     "scale_by_acprop": "as acprop",
     "scale_by_adan": "as adan",
     "scale_by_lbfgs": "alone it goes uphill; within lbfgs it is compared",
+    "scale_by_muon": "here is a vector, which both refuse; within muon it is compared",
     "scale_by_rprop": "as rprop",
     "selective_transform": "in Optax its mask is no function; below it is a tree",
 }
